@@ -1,0 +1,5 @@
+"""Composes the apps into one product; nothing imports it but Django and Celery."""
+
+from config.celery import app as celery_app
+
+__all__ = ["celery_app"]

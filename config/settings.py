@@ -1,0 +1,240 @@
+"""Settings, every value from the environment with a safe development default.
+
+A secret `NAME` may also be given as a file in `NAME_FILE`. What production must not start without is checked in `config.checks`.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import environ
+from django.utils.translation import gettext_lazy as _
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.FileAwareEnv()
+
+ENVIRONMENT: str = env.str("ENVIRONMENT", "development")
+PRODUCTION = ENVIRONMENT == "production"
+DEBUG: bool = env.bool("DEBUG", False)
+SECRET_KEY: str = env.str("SECRET_KEY", "development-only-not-a-secret-0123456789abcdefghijklmnopq")
+# {key id: secret}: the first signs, all verify, so that keys rotate with overlap.
+JWT_KEYS: dict[str, str] = json.loads(env.str("JWT_KEYS", json.dumps({"dev": SECRET_KEY})))
+JWT_ISSUER: str = env.str("JWT_ISSUER", "cartwise")
+PUBLIC_URL: str = env.str("PUBLIC_URL", "http://127.0.0.1:8000")
+ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
+CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[PUBLIC_URL])
+VAR_DIR = Path(env.str("VAR_DIR", str(BASE_DIR / "var")))
+
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django_htmx",
+    "template_partials",
+    "django_filters",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_celery_beat",
+    "channels",
+    "core",
+    "tenants",
+    "devices",
+    "carts",
+]
+
+MIDDLEWARE = [
+    "core.middleware.RequestIdMiddleware",
+    "core.middleware.SecurityHeadersMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+
+ROOT_URLCONF = "config.urls"
+ASGI_APPLICATION = "config.asgi.application"
+WSGI_APPLICATION = "config.wsgi.application"
+APPEND_SLASH = False
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.template.context_processors.i18n",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    }
+]
+
+# Threads that Django's ASGI handler makes live for one request, so a connection kept per thread would be opened anew
+# each time; the web process keeps a pool instead. Celery and the bridge have long-lived threads and keep their own.
+DATABASE_POOL: bool = env.bool("DATABASE_POOL", False)
+_database: dict[str, Any] = dict(env.db_url("DATABASE_URL", "postgresql://cartwise@127.0.0.1:5432/cartwise"))
+_database["ENGINE"] = "django.db.backends.postgresql"
+_database["CONN_MAX_AGE"] = 0 if DATABASE_POOL else None
+_database["CONN_HEALTH_CHECKS"] = not DATABASE_POOL
+_database["OPTIONS"] = {
+    **_database.get("OPTIONS", {}),
+    "application_name": env.str("PROCESS_NAME", "cartwise"),
+    **({"pool": {"min_size": 4, "max_size": 20, "timeout": 5}} if DATABASE_POOL else {}),
+}
+if name := env.str("TEST_DATABASE_NAME", ""):
+    _database["TEST"] = {"NAME": name}
+DATABASES = {"default": _database}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+REDIS_URL: str = env.str("REDIS_URL", "redis://127.0.0.1:6379/0")
+REDIS_KEY_PREFIX: str = env.str("REDIS_KEY_PREFIX", "cartwise")
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": REDIS_KEY_PREFIX,
+    }
+}
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [REDIS_URL], "prefix": f"{REDIS_KEY_PREFIX}.live"},
+    }
+}
+
+CELERY_BROKER_URL: str = env.str("CELERY_BROKER_URL", REDIS_URL)
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_TIME_LIMIT = 120
+CELERY_TASK_SOFT_TIME_LIMIT = 100
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {"global_keyprefix": f"{REDIS_KEY_PREFIX}."}
+CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+DJANGO_CELERY_BEAT_TZ_AWARE = True
+
+# mqtt(s)://user:password@host:port of the bridge, and of the account that may write $CONTROL/dynamic-security.
+MQTT_URL: str = env.str("MQTT_URL", "mqtt://127.0.0.1:1883")
+MQTT_ADMIN_URL: str = env.str("MQTT_ADMIN_URL", "")
+MQTT_BRIDGE_ID: str = env.str("MQTT_BRIDGE_ID", "bridge-1")
+# What devices are told at registration: the broker as they see it, which a tunnel may make another address.
+MQTT_PUBLIC_HOST: str = env.str("MQTT_PUBLIC_HOST", "127.0.0.1")
+MQTT_PUBLIC_PORT: int = env.int("MQTT_PUBLIC_PORT", 1883)
+MQTT_PUBLIC_TLS: bool = env.bool("MQTT_PUBLIC_TLS", False)
+
+SMS_GATEWAY: str = env.str("SMS_GATEWAY", "inforu")
+SMS_BASE_URL: str = env.str("SMS_BASE_URL", "http://127.0.0.1:8025")
+SMS_USER: str = env.str("SMS_USER", "cartwise")
+SMS_API_KEY: str = env.str("SMS_API_KEY", "")
+SMS_SENDER: str = env.str("SMS_SENDER", "CartWise")
+SMS_TEMPLATE: str = env.str("SMS_TEMPLATE", "cartwise-otp")
+# OTP may be sent to these countries only (ISO 3166-1): SMS pumping lives on premium ranges elsewhere.
+OTP_COUNTRIES: list[str] = env.list("OTP_COUNTRIES", default=["IL", "IR", "FR"])
+OTP_DAILY_BUDGET: int = env.int("OTP_DAILY_BUDGET", 5000)
+OTP_SENDS_PER_ADDRESS_PER_HOUR: int = env.int("OTP_SENDS_PER_ADDRESS_PER_HOUR", 30)
+# Addresses of proxies whose X-Forwarded-For is believed; empty means: only the peer's own address counts.
+TRUSTED_PROXIES: list[str] = env.list("TRUSTED_PROXIES", default=[])
+
+AUTH_USER_MODEL = "tenants.User"
+AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"]
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+LOGIN_URL = "tenants:sign-in"
+LOGIN_REDIRECT_URL = "/control/"
+SESSION_COOKIE_AGE = 30 * 24 * 3600
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PRODUCTION
+SECURE_SSL_REDIRECT = PRODUCTION and env.bool("SECURE_SSL_REDIRECT", True)
+SECURE_HSTS_SECONDS = 31_536_000 if PRODUCTION else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = PRODUCTION
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
+X_FRAME_OPTIONS = "DENY"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", _("English")), ("he", _("Hebrew")), ("fa", _("Persian")), ("fr", _("French"))]
+LOCALE_PATHS = [BASE_DIR / "core" / "locale"]
+USE_I18N = USE_TZ = True
+TIME_ZONE = "UTC"
+
+STATIC_URL = "/static/"
+STATIC_ROOT = env.path("STATIC_ROOT", str(BASE_DIR / "staticfiles"))
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        if PRODUCTION
+        else "django.contrib.staticfiles.storage.StaticFilesStorage"
+    },
+}
+WHITENOISE_USE_FINDERS = not PRODUCTION
+WHITENOISE_AUTOREFRESH = DEBUG
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "tenants.api.authentication.BearerAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PAGINATION_CLASS": "core.api.Pagination",
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "core.api.exception_handler",
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "CartWise Back Office",
+    "VERSION": "1.0.0",
+    "DESCRIPTION": "Carts, rentals, devices and telemetry of unattended retail. Errors come as one envelope (RFC 9457).",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {
+        "CartStatus": "carts.enums.CartStatus",
+        "RentalStatus": "carts.enums.RentalStatus",
+        "DeviceState": "devices.enums.DeviceState",
+        "PresenceState": "devices.enums.PresenceState",
+    },
+}
+
+UNFOLD = {
+    "SITE_TITLE": "CartWise",
+    "SITE_HEADER": "CartWise",
+    "SITE_SYMBOL": "shopping_cart",
+    "SHOW_HISTORY": True,
+}
+
+LOG_LEVEL: str = env.str("LOG_LEVEL", "INFO")
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"request_id": {"()": "core.logs.RequestIdFilter"}},
+    "formatters": {"json": {"()": "core.logs.JsonFormatter"}},
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "formatter": "json", "filters": ["request_id"]},
+    },
+    "root": {"handlers": ["console"], "level": LOG_LEVEL},
+    "loggers": {"django.server": {"level": "WARNING"}, "httpx": {"level": "WARNING"}},
+}

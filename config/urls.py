@@ -1,0 +1,25 @@
+"""Every address of the product; each app brings its own list."""
+
+from django.contrib import admin
+from django.urls import include, path
+from django.views.generic import RedirectView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+
+from core.health import healthz
+
+urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="carts:branch-list"), name="home"),
+    path("healthz", healthz, name="healthz"),
+    path("i18n/", include("django.conf.urls.i18n")),
+    path("auth/", include("tenants.urls")),
+    path("", include("carts.urls")),
+    path("admin/", admin.site.urls),
+    path("api/", include("config.api")),
+    path("api/schema", SpectacularAPIView.as_view(), name="api-schema"),
+    path("api/docs", SpectacularSwaggerView.as_view(url_name="api-schema"), name="api-docs"),
+]
+
+handler400 = "core.views.bad_request"
+handler403 = "core.views.permission_denied"
+handler404 = "core.views.page_not_found"
+handler500 = "core.views.server_error"

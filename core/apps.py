@@ -1,0 +1,13 @@
+"""Kernel app."""
+
+from django.apps import AppConfig
+from django.db.models.signals import post_migrate
+
+
+class CoreConfig(AppConfig):
+    name = "core"
+
+    def ready(self) -> None:
+        from core.schedule import upsert_periodic_tasks
+
+        post_migrate.connect(upsert_periodic_tasks, dispatch_uid="core.upsert_periodic_tasks")

@@ -1,0 +1,56 @@
+"""Push to open pages. Losing a push loses nothing: a page catches up from the database when its socket comes back.
+
+Django's threads have no event loop, and a Redis connection belongs to the loop that made it; so each process keeps one
+loop in a background thread and its connection with it. A push from a view or the bridge costs a queue hand-over.
+"""
+
+import asyncio
+import logging
+import threading
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+from channels.layers import get_channel_layer
+from django.db import transaction
+
+logger = logging.getLogger(__name__)
+PUSH_TIMEOUT_S = 2.0
+
+
+def branch_group(branch_id: UUID) -> str:
+    """Channel group of everything that happens in a branch."""
+    return f"branch.{branch_id}"
+
+
+def rental_group(rental_id: UUID) -> str:
+    """Channel group of one rental's page."""
+    return f"rental.{rental_id}"
+
+
+def push_on_commit(group: str, kind: str, **data: Any) -> None:
+    """Send `{"type": kind, **data}` to a group once the transaction has committed; at once outside of one."""
+    transaction.on_commit(lambda: push(group, kind, **data))
+
+
+def push(group: str, kind: str, **data: Any) -> None:
+    """Send `{"type": kind, **data}` to a group without waiting for it; a failure is logged."""
+    layer = get_channel_layer()
+    if layer is None:
+        return
+    future = asyncio.run_coroutine_threadsafe(
+        asyncio.wait_for(layer.group_send(group, {"type": kind, **data}), PUSH_TIMEOUT_S), _loop()
+    )
+    future.add_done_callback(lambda done: _log_failure(group, done.exception()))
+
+
+def _log_failure(group: str, error: BaseException | None) -> None:
+    if error is not None:
+        logger.warning("live push lost", extra={"group": group, "error": repr(error)})
+
+
+@cache
+def _loop() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="live-push", daemon=True).start()
+    return loop

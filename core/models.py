@@ -1,0 +1,77 @@
+"""Rows of the kernel."""
+
+from django.db import models
+from django.db.models import Q
+
+
+class OutboxMessage(models.Model):
+    """One event for one receiver: written with the change it tells of, done once the receiver has succeeded."""
+
+    event = models.CharField(max_length=120)
+    payload = models.JSONField()
+    receiver = models.CharField(max_length=160)
+    created_at = models.DateTimeField(auto_now_add=True)
+    available_at = models.DateTimeField(help_text="Not delivered before; moved on by each failure.")
+    attempts = models.PositiveSmallIntegerField(default=0)
+    done_at = models.DateTimeField(null=True, blank=True)
+    parked_at = models.DateTimeField(null=True, blank=True, help_text="Given up; waits for a person.")
+    last_error = models.TextField(blank=True)
+
+    class Meta:
+        indexes = [
+            models.Index(
+                fields=["available_at"],
+                condition=Q(done_at__isnull=True, parked_at__isnull=True),
+                name="outbox_waiting",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event} → {self.receiver}"
+
+
+class StateChange(models.Model):
+    """History of every life cycle, append only."""
+
+    entity = models.CharField(max_length=60)
+    entity_id = models.UUIDField()
+    field = models.CharField(max_length=40)
+    from_state = models.CharField(max_length=40)
+    to_state = models.CharField(max_length=40)
+    reason = models.CharField(max_length=200, blank=True)
+    actor = models.CharField(max_length=80, blank=True, help_text="A user's id, a device's id or the name of a job.")
+    at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["entity_id", "-at"])]
+
+    def __str__(self) -> str:
+        return f"{self.entity} {self.entity_id}: {self.from_state} → {self.to_state}"
+
+
+class IdempotencyKey(models.Model):
+    """The answer given to a request, so that the same request gets the same answer."""
+
+    scope = models.CharField(max_length=120)
+    key = models.CharField(max_length=200)
+    request_hash = models.CharField(max_length=64)
+    response = models.JSONField(null=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["scope", "key"], name="idempotency_key_once")]
+
+    def __str__(self) -> str:
+        return f"{self.scope}/{self.key}"
+
+
+class ComponentPulse(models.Model):
+    """The last sign of life of a process that has no port to ask; `/healthz` reads it."""
+
+    name = models.CharField(max_length=40, primary_key=True)
+    at = models.DateTimeField()
+    detail = models.CharField(max_length=200, blank=True)
+    ok = models.BooleanField(default=True)
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,48 @@
+"""Signed tokens (JWT, RFC 7519): algorithm, issuer and audience pinned, key ids so that keys rotate with overlap."""
+
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+import jwt
+from django.conf import settings
+
+ALGORITHM = "HS256"
+
+
+class TokenError(Exception):
+    """Not a token of ours of this kind, or no longer."""
+
+
+def sign(
+    *, kind: str, subject: object, issued_at: datetime, expires_at: datetime, token_id: str = "", **claims: Any
+) -> str:
+    """A token of one kind (`person`, `device`). The same arguments give the same token when `token_id` is given."""
+    key_id, secret = next(iter(settings.JWT_KEYS.items()))
+    payload = {
+        **claims,
+        "iss": settings.JWT_ISSUER,
+        "aud": f"{settings.JWT_ISSUER}:{kind}",
+        "sub": str(subject),
+        "iat": int(issued_at.timestamp()),
+        "exp": int(expires_at.timestamp()),
+        "jti": token_id or uuid4().hex,
+    }
+    return jwt.encode(payload, secret, algorithm=ALGORITHM, headers={"kid": key_id})
+
+
+def read(token: str, *, kind: str) -> dict[str, Any]:
+    """Claims of a valid token of that kind. Raises `TokenError` for everything else."""
+    try:
+        key_id = jwt.get_unverified_header(token).get("kid")
+        secret = settings.JWT_KEYS[key_id]
+        return jwt.decode(
+            token,
+            secret,
+            algorithms=[ALGORITHM],
+            issuer=settings.JWT_ISSUER,
+            audience=f"{settings.JWT_ISSUER}:{kind}",
+            options={"require": ["exp", "iat", "sub", "aud", "iss", "jti"]},
+        )
+    except (jwt.PyJWTError, KeyError, TypeError, ValueError) as error:
+        raise TokenError(str(error)) from error

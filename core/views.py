@@ -1,0 +1,55 @@
+"""Error pages; below `/api/` the same errors as the envelope."""
+
+from http import HTTPStatus
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.utils.translation import gettext as _
+
+from core.errors import DomainError
+from core.request_id import current_request_id
+
+
+def error_page(request: HttpRequest, error: DomainError) -> HttpResponse:
+    """A refused request as a page in the reader's language."""
+    template = f"{error.status}.html" if error.status in (400, 403, 404, 429) else "400.html"
+    context = {"title": error.title, "detail": error.detail, "request_id": current_request_id.get()}
+    response = render(request, template, context, status=error.status)
+    if error.retry_after is not None:
+        response["Retry-After"] = str(error.retry_after)
+    return response
+
+
+def _error(request: HttpRequest, status: HTTPStatus, code: str, title: str) -> HttpResponse:
+    request_id = current_request_id.get()
+    if request.path.startswith("/api/"):
+        body = {
+            "type": f"urn:cartwise:problem:{code}",
+            "title": title,
+            "status": status,
+            "detail": "",
+            "errors": {},
+            "request_id": request_id,
+        }
+        return JsonResponse(body, status=status, content_type="application/problem+json")
+    return render(request, f"{status.value}.html", {"request_id": request_id, "title": title}, status=status)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """400."""
+    return _error(request, HTTPStatus.BAD_REQUEST, "bad-request", _("Bad request"))
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """403."""
+    return _error(request, HTTPStatus.FORBIDDEN, "not-allowed", _("You may not do this"))
+
+
+def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """404."""
+    return _error(request, HTTPStatus.NOT_FOUND, "not-found", _("Not found"))
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """500."""
+    return _error(request, HTTPStatus.INTERNAL_SERVER_ERROR, "server-error", _("Something went wrong on our side"))
