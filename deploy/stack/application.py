@@ -1,0 +1,149 @@
+"""The product's own processes and the simulators around it."""
+
+import http.client
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from deploy.stack.layout import HOST, Layout, Ports, web_port
+from deploy.stack.process import Service
+from deploy.stack.servers import Servers
+
+BOARD = "kerong-cu16:0"
+SERIAL_PORT = "/dev/ttyUSB0"
+SMS_ENVIRONMENT = {
+    "SMS_GATEWAY": "inforu",
+    "SMS_USER": "cartwise",
+    "SMS_API_KEY": "simulated",
+    "SMS_SENDER": "CartWise",
+}
+
+
+@dataclass(frozen=True)
+class Application:
+    """Where the processes of one stack listen, and what they are told."""
+
+    layout: Layout
+    web_port: int
+    sms_port: int
+    rs485_port: int
+    environment: dict[str, str]
+
+    @classmethod
+    def plan(cls, layout: Layout, servers: Servers, given: Mapping[str, str]) -> "Application":
+        ports = Ports(layout.ports_file)
+        web, sms, rs485 = web_port(given), ports.reserve("sms"), ports.reserve("rs485")
+        own = {
+            **SMS_ENVIRONMENT,
+            "SMS_BASE_URL": f"http://{HOST}:{sms}",
+            "PUBLIC_URL": f"http://{HOST}:{web}",
+            "ALLOWED_HOSTS": f"{HOST},localhost",
+            "VAR_DIR": str(layout.var),
+        }
+        environment = servers.environment(given) | {name: given.get(name) or value for name, value in own.items()}
+        # Given relative to the project, needed by processes that run elsewhere.
+        environment["VAR_DIR"] = own["VAR_DIR"]
+        return cls(layout=layout, web_port=web, sms_port=sms, rs485_port=rs485, environment=environment)
+
+    @property
+    def web_url(self) -> str:
+        return f"http://{HOST}:{self.web_port}"
+
+    def description(self) -> dict[str, object]:
+        """What `run.json` says about this stack."""
+        return {
+            "web": self.web_url,
+            "mqtt": {
+                "host": self.environment["MQTT_PUBLIC_HOST"],
+                "port": int(self.environment["MQTT_PUBLIC_PORT"]),
+                "tls": self.environment["MQTT_PUBLIC_TLS"] == "1",
+            },
+            "simulators": {
+                "sms": f"http://{HOST}:{self.sms_port}",
+                "rs485": {"http": f"http://{HOST}:{self.rs485_port}", "pty": str(self.layout.rs485_pty)},
+            },
+            "database_url": self._known("DATABASE_URL"),
+            "redis_url": self._known("REDIS_URL"),
+            "pid": os.getpid(),
+            "environment": self.environment,
+        }
+
+    def web(self) -> Service:
+        command = (
+            sys.executable,
+            "-m",
+            "uvicorn",
+            "config.asgi:application",
+            "--host",
+            HOST,
+            "--port",
+            str(self.web_port),
+        )
+        # A page holds its websocket open: a stop doesn't wait for it.
+        command += ("--timeout-graceful-shutdown", "3", "--no-access-log", "--log-level", "warning")
+        return self._django("web", command, ready=True)
+
+    def background(self) -> list[Service]:
+        celery = (sys.executable, "-m", "celery", "-A", "config")
+        schedule = ("--scheduler", "django_celery_beat.schedulers:DatabaseScheduler", "--pidfile=")
+        return [
+            self._django("bridge", (sys.executable, "manage.py", "run_mqtt_bridge")),
+            self._django("worker", (*celery, "worker", "--concurrency", "2", "--loglevel", "WARNING")),
+            self._django("beat", (*celery, "beat", "--loglevel", "WARNING", *schedule)),
+        ]
+
+    def simulators(self) -> list[Service]:
+        sms, rs485 = self.layout.var / "sms.ready", self.layout.var / "rs485.ready"
+        python = (sys.executable, "-m")
+        return [
+            Service(
+                name="sms",
+                command=(*python, "simulators.sms", "--http", f"{HOST}:{self.sms_port}", "--ready-file", str(sms)),
+                ready_file=sms,
+            ),
+            Service(
+                name="rs485",
+                command=(*python, "simulators.rs485", "--link", str(self.layout.rs485_pty))
+                + ("--http", f"{HOST}:{self.rs485_port}", "--ready-file", str(rs485), "--board", BOARD),
+                ready_file=rs485,
+            ),
+        ]
+
+    def simulated_pi(self) -> Service:
+        configuration = self.layout.pi / "config.json"
+        return Service(name="pi", command=(sys.executable, "-m", "pi_client", "--config", str(configuration)))
+
+    def prepare(self, result: str, *, enrol: bool) -> Service:
+        """Migrate, seed, print the addresses; `result` is the file the answers go to."""
+        command: tuple[str, ...] = (sys.executable, "-m", "deploy.stack.prepare", "--base-url", self.web_url)
+        command += ("--result", result) + (("--enrol",) if enrol else ())
+        return self._django("prepare", command, ready_within=180.0)
+
+    def write_pi_configuration(self, enrolment_code: str) -> None:
+        raise NotImplementedError
+
+    def _django(
+        self, name: str, command: tuple[str, ...], *, ready: bool = False, ready_within: float = 60.0
+    ) -> Service:
+        return Service(
+            name=name,
+            command=command,
+            environment={**self.environment, "PROCESS_NAME": name},
+            ready=self._serves if ready else None,
+            ready_within=ready_within,
+        )
+
+    def _serves(self) -> bool:
+        """Whether the web process answers at all; what it says about its neighbours comes later."""
+        connection = http.client.HTTPConnection(HOST, self.web_port, timeout=10)
+        try:
+            connection.request("GET", "/healthz")
+            return connection.getresponse().status in (200, 503)
+        except OSError:
+            return False
+        finally:
+            connection.close()
+
+    def _known(self, name: str) -> str:
+        return self.environment.get(name) or os.environ[name]

@@ -1,0 +1,47 @@
+"""What a stack needs done before its first page: migrations, demo data, addresses and an enrolment code.
+
+One process for all of it, because importing Django costs more than most of these commands. Speaks to the project through
+its management commands alone.
+"""
+
+import argparse
+import io
+import json
+import os
+from pathlib import Path
+
+import django
+from django.core.management import call_command
+
+from deploy.stack.layout import write_private
+
+DEMO_BRANCH, DEMO_DEVICE = "BRANCH-001", "demo-pi"
+
+
+def prepare(*, base_url: str, enrol: bool) -> dict[str, object]:
+    """Returns `{"addresses": {"customer", "manager", "admin"}, "enrolment_code": str | None}`."""
+    call_command("migrate", interactive=False, verbosity=0)
+    call_command("seed_demo", seed=1, size="small", verbosity=0)
+    code = output_of("create_enrolment_code", "--branch", DEMO_BRANCH, "--device", DEMO_DEVICE) if enrol else None
+    return {"addresses": json.loads(output_of("print_addresses", "--base-url", base_url)), "enrolment_code": code}
+
+
+def output_of(command: str, *arguments: str) -> str:
+    output = io.StringIO()
+    call_command(command, *arguments, stdout=output)
+    return output.getvalue().strip()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--base-url", required=True)
+    parser.add_argument("--enrol", action="store_true", help="make an enrolment code for the demo's device")
+    parser.add_argument("--result", type=Path, required=True, help="file the answers are written to (0600)")
+    arguments = parser.parse_args()
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    django.setup()
+    write_private(arguments.result, json.dumps(prepare(base_url=arguments.base_url, enrol=arguments.enrol)))
+
+
+if __name__ == "__main__":
+    main()
