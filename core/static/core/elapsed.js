@@ -1,0 +1,37 @@
+/* <time data-elapsed-since="2026-01-31T10:11:00Z"> shows how long ago that is, to the second at first, then h:mm.
+   <button data-resend-in="30"> can be pressed after so many seconds and counts down in its [data-countdown]. */
+(() => {
+  "use strict";
+  const unit = (name) =>
+    new Intl.NumberFormat(document.documentElement.lang, { style: "unit", unit: name, unitDisplay: "short", numberingSystem: "latn" });
+  const seconds = unit("second");
+  const minutes = unit("minute");
+  const loadedAt = Date.now();
+  const pad = (number) => String(number).padStart(2, "0");
+
+  function words(total) {
+    if (total < 60) return seconds.format(total);
+    if (total < 3600) return minutes.format(Math.floor(total / 60));
+    return `${Math.floor(total / 3600)}:${pad(Math.floor(total / 60) % 60)}`;
+  }
+
+  function show() {
+    if (document.hidden) return;
+    for (const element of document.querySelectorAll("[data-elapsed-since]")) {
+      const since = Date.parse(element.dataset.elapsedSince);
+      const text = words(Math.max(0, Math.floor((Date.now() - since) / 1000)));
+      if (!Number.isNaN(since) && element.textContent !== text) element.textContent = text;
+    }
+    for (const button of document.querySelectorAll("[data-resend-in]")) {
+      const left = Math.ceil(Number(button.dataset.resendIn) - (Date.now() - loadedAt) / 1000);
+      button.disabled = left > 0;
+      const slot = button.querySelector("[data-countdown]");
+      if (slot) slot.textContent = left > 0 ? `${Math.floor(left / 60)}:${pad(left % 60)}` : "";
+    }
+  }
+
+  setInterval(show, 1000);
+  document.addEventListener("visibilitychange", show);
+  document.addEventListener("live:swapped", show);
+  show();
+})();

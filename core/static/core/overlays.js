@@ -1,0 +1,43 @@
+/* What native elements leave open.
+ *
+ * #sheet is a <dialog> whose #sheet-body HTMX fills: it opens when it gets content and closes when an answer brings none.
+ * [data-dismiss] removes the .toast around it; a click on a dialog's backdrop closes it; a menu closes on Escape and outside clicks.
+ */
+(() => {
+  "use strict";
+  const sheet = document.getElementById("sheet");
+  const body = document.getElementById("sheet-body");
+
+  if (sheet && body) {
+    body.addEventListener("htmx:afterSwap", (event) => {
+      if (event.detail.target !== body) return;
+      const filled = body.childElementCount > 0;
+      if (filled && !sheet.open) sheet.showModal();
+      if (!filled && sheet.open) sheet.close();
+    });
+    sheet.addEventListener("close", () => body.replaceChildren());
+    sheet.addEventListener("click", (event) => event.target === sheet && sheet.close());
+  }
+
+  function failed() {
+    const template = document.getElementById("toast-failed");
+    const toasts = document.getElementById("toasts");
+    if (template && toasts) toasts.replaceChildren(template.content.cloneNode(true));
+    if (sheet?.open) sheet.close(); // a toast lies below a modal dialog
+  }
+  document.addEventListener("htmx:responseError", failed);
+  document.addEventListener("htmx:sendError", failed);
+
+  document.addEventListener("click", (event) => {
+    event.target.closest("[data-dismiss]")?.closest(".toast")?.remove();
+    for (const menu of document.querySelectorAll("details.menu[open]")) {
+      if (!menu.contains(event.target)) menu.open = false;
+    }
+  });
+  document.addEventListener("keydown", (event) => {
+    const menu = event.key === "Escape" && event.target.closest?.("details.menu[open]");
+    if (!menu) return;
+    menu.open = false;
+    menu.querySelector("summary").focus();
+  });
+})();
