@@ -7,8 +7,9 @@ loop in a background thread and its connection with it. A push from a view or th
 import asyncio
 import logging
 import threading
-from functools import cache
-from typing import Any
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any, TypeVar
 from uuid import UUID
 
 from channels.layers import get_channel_layer
@@ -16,6 +17,25 @@ from django.db import transaction
 
 logger = logging.getLogger(__name__)
 PUSH_TIMEOUT_S = 2.0
+
+E = TypeVar("E")
+_listeners: dict[type, list[Callable[[Any], None]]] = {}
+
+
+def hears(event_class: type[E]) -> Callable[[Callable[[E], None]], Callable[[E], None]]:
+    """Register a function that shows an event on open pages. Called after the commit, at most once: not for effects."""
+
+    def register(listener: Callable[[E], None]) -> Callable[[E], None]:
+        _listeners.setdefault(event_class, []).append(listener)
+        return listener
+
+    return register
+
+
+def announce(event: object) -> None:
+    """Tell those who show it, once the transaction has committed. What must not be lost goes to `core.outbox`."""
+    for listener in _listeners.get(type(event), ()):
+        transaction.on_commit(partial(listener, event), robust=True)
 
 
 def branch_group(branch_id: UUID) -> str:

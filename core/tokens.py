@@ -15,10 +15,21 @@ class TokenError(Exception):
 
 
 def sign(
-    *, kind: str, subject: object, issued_at: datetime, expires_at: datetime, token_id: str = "", **claims: Any
+    *,
+    kind: str,
+    subject: object,
+    issued_at: datetime,
+    expires_at: datetime,
+    token_id: str = "",
+    key_id: str = "",
+    **claims: Any,
 ) -> str:
-    """A token of one kind (`person`, `device`). The same arguments give the same token when `token_id` is given."""
-    key_id, secret = next(iter(settings.JWT_KEYS.items()))
+    """A token of one kind (`person`, `device`), signed with the newest key unless another is named.
+
+    The same arguments give the same token when `token_id` and `key_id` are given. Raises `KeyError` for a dropped key.
+    """
+    key_id = key_id or newest_key_id()
+    secret = settings.JWT_KEYS[key_id]
     payload = {
         **claims,
         "iss": settings.JWT_ISSUER,
@@ -29,6 +40,11 @@ def sign(
         "jti": token_id or uuid4().hex,
     }
     return jwt.encode(payload, secret, algorithm=ALGORITHM, headers={"kid": key_id})
+
+
+def newest_key_id() -> str:
+    """The key that signs."""
+    return next(iter(settings.JWT_KEYS))
 
 
 def read(token: str, *, kind: str) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def transition(
     field: str = "status",
     reason: str = "",
     actor: object = "",
-    **also: Any,
+    also: Mapping[str, Any] | None = None,
 ) -> bool:
     """Move `instance` to a state and write its history row; `also` are other fields written in the same statement.
 
@@ -45,12 +45,12 @@ def transition(
             return False
         if to not in table.get(current, frozenset()):
             raise IllegalTransition(instance, field, current, to)
-        if rows.filter(**{field: current}).update(**{field: to}, **also):
+        if rows.filter(**{field: current}).update(**{field: to}, **(also or {})):
             break
         # Somebody was faster; the row is locked by nobody now, so what it says is true.
         current = rows.values_list(field, flat=True).get()
         setattr(instance, field, current)
-    for name, value in {field: to, **also}.items():
+    for name, value in {field: to, **(also or {})}.items():
         setattr(instance, name, value)
     StateChange.objects.create(
         entity=instance._meta.label_lower,

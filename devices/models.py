@@ -1,0 +1,244 @@
+"""Devices, what hangs on them, and what was said to and by them."""
+
+from typing import ClassVar
+from uuid import uuid4
+
+from django.core.validators import MaxValueValidator, RegexValidator
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from devices.enums import OPEN_COMMANDS, CommandStatus, DeviceState, PresenceState, Protocol
+from tenants.models import Branch, Chain, User
+
+
+class Device(models.Model):
+    """A Raspberry Pi of a branch. It may be prepared with controllers and carts before any hardware exists."""
+
+    chain_path: ClassVar[str] = "branch__chain"
+    branch_path: ClassVar[str] = "branch"
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    branch = models.ForeignKey(Branch, on_delete=models.PROTECT, related_name="devices")
+    name = models.CharField(max_length=100)
+    mac_address = models.CharField(
+        max_length=17,
+        unique=True,
+        null=True,
+        blank=True,
+        validators=[RegexValidator(r"^([0-9A-F]{2}:){5}[0-9A-F]{2}\Z", _("Like AA:BB:CC:DD:EE:FF."))],
+    )
+    serial_number = models.CharField(max_length=100, blank=True)
+    state = models.CharField(max_length=20, choices=DeviceState, default=DeviceState.PREPARED)
+    firmware_version = models.CharField(max_length=20, blank=True)
+    wanted_firmware = models.CharField(max_length=20, blank=True)
+    config_version = models.PositiveIntegerField(default=1)
+    claim_hash = models.CharField(max_length=64, blank=True, help_text="Of the claim a waiting Pi asks again with.")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["branch", "name"], name="device_name_once_in_branch")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Presence(models.Model):
+    """Whether a device can be reached, in a narrow row of its own because it is rewritten every 30 seconds."""
+
+    chain_path: ClassVar[str] = "device__branch__chain"
+    branch_path: ClassVar[str] = "device__branch"
+
+    device = models.OneToOneField(Device, on_delete=models.CASCADE, primary_key=True, related_name="presence")
+    state = models.CharField(max_length=10, choices=PresenceState, default=PresenceState.OFFLINE)
+    connection_id = models.UUIDField(null=True, help_text="Of the MQTT connection that is up; none when it is down.")
+    boot_id = models.UUIDField(null=True)
+    connected_at = models.DateTimeField(null=True)
+    last_heartbeat_at = models.DateTimeField(null=True)
+    uptime_s = models.PositiveIntegerField(null=True)
+    outbox_depth = models.PositiveIntegerField(null=True)
+    load_1m = models.FloatField(null=True)
+    cpu_c = models.FloatField(null=True)
+    disk_free_mb = models.PositiveIntegerField(null=True)
+    config_version = models.PositiveIntegerField(null=True)
+
+    class Meta:
+        verbose_name_plural = "presence"
+
+    def __str__(self) -> str:
+        return f"{self.device_id}: {self.state}"
+
+
+class DeviceToken(models.Model):
+    """A token handed to a device. The token itself is not kept: it can be signed again from this row.
+
+    The newest token the device has shown is also its MQTT password; the one before works a little longer over REST.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    device = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="tokens")
+    key_id = models.CharField(max_length=40)
+    issued_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    shown_at = models.DateTimeField(null=True, help_text="When the device first used it.")
+    ends_at = models.DateTimeField(null=True, help_text="Earlier end: rotated or revoked.")
+
+    def __str__(self) -> str:
+        return f"token of {self.device_id}"
+
+
+class BrokerAccount(models.Model):
+    """What the MQTT broker was last told about a device, so that only changes are sent: a change ends its session."""
+
+    device = models.OneToOneField(Device, on_delete=models.CASCADE, primary_key=True, related_name="broker_account")
+    fingerprint = models.CharField(max_length=64)
+    applied_at = models.DateTimeField(auto_now=True)
+
+    def __str__(self) -> str:
+        return f"broker account of {self.device_id}"
+
+
+class EnrolmentCode(models.Model):
+    """A code that lets one Pi in, once. Holds an HMAC, never the code."""
+
+    chain_path: ClassVar[str] = "branch__chain"
+    branch_path: ClassVar[str] = "branch"
+
+    branch = models.ForeignKey(Branch, on_delete=models.CASCADE, related_name="enrolment_codes")
+    device = models.ForeignKey(
+        Device, on_delete=models.CASCADE, null=True, blank=True, related_name="enrolment_codes",
+        help_text=_("Whoever enrols becomes this prepared device."),
+    )
+    code_hmac = models.CharField(max_length=64, unique=True)
+    created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"code for {self.branch.code}"
+
+
+class KnownMac(models.Model):
+    """A MAC address a chain registered before delivery: its Pi need not wait for approval."""
+
+    chain_path: ClassVar[str] = "chain"
+    branch_path: ClassVar[str] = ""
+
+    chain = models.ForeignKey(Chain, on_delete=models.CASCADE, related_name="known_macs")
+    mac_address = models.CharField(max_length=17, validators=Device._meta.get_field("mac_address").validators)
+
+    class Meta:
+        verbose_name = _("known MAC address")
+        verbose_name_plural = _("known MAC addresses")
+        constraints = [models.UniqueConstraint(fields=["chain", "mac_address"], name="known_mac_once_in_chain")]
+
+    def __str__(self) -> str:
+        return self.mac_address
+
+
+class Controller(models.Model):
+    """A lock board on a device's RS485 bus."""
+
+    chain_path: ClassVar[str] = "device__branch__chain"
+    branch_path: ClassVar[str] = "device__branch"
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    device = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="controllers")
+    address = models.PositiveSmallIntegerField(validators=[MaxValueValidator(32)])
+    port = models.CharField(max_length=50, default="/dev/ttyUSB0")
+    baudrate = models.PositiveIntegerField(default=19200)
+    protocol = models.CharField(max_length=20, choices=Protocol, default=Protocol.KERONG_CU16)
+    hook_closed_bit = models.PositiveSmallIntegerField(
+        default=1, validators=[MaxValueValidator(1)], help_text=_("What the hook's bit reads when it is closed.")
+    )
+
+    class Meta:
+        ordering = ["port", "address"]
+        constraints = [
+            models.UniqueConstraint(fields=["device", "port", "address"], name="controller_address_once_on_bus"),
+            models.CheckConstraint(condition=Q(hook_closed_bit__in=(0, 1)), name="controller_bit_is_a_bit"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.device} {self.port} #{self.address}"
+
+
+class Command(models.Model):
+    """Something a device was told, a row before it is a message. Only the device's word or the clock advances it."""
+
+    chain_path: ClassVar[str] = "device__branch__chain"
+    branch_path: ClassVar[str] = "device__branch"
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    device = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="commands")
+    type = models.CharField(max_length=20)
+    target_id = models.UUIDField(null=True, help_text="The cart, for cart commands.")
+    topic = models.CharField(max_length=256)
+    args = models.JSONField(default=dict)
+    connection_id = models.UUIDField(null=True, help_text="The connection it is addressed to; no other may act on it.")
+    status = models.CharField(max_length=10, choices=CommandStatus, default=CommandStatus.QUEUED)
+    actor = models.CharField(max_length=80, blank=True)
+    issued_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    lease_until = models.DateTimeField(null=True, help_text="Until then one bridge is publishing it.")
+    sent_at = models.DateTimeField(null=True)
+    acked_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    reason = models.CharField(max_length=20, blank=True)
+    lock = models.CharField(max_length=10, blank=True)
+    present = models.BooleanField(null=True)
+    seq = models.BigIntegerField(null=True)
+    timing_ms = models.JSONField(default=dict)
+    late_result = models.JSONField(null=True, help_text="What came after the time-out; it changed nothing.")
+
+    class Meta:
+        ordering = ["-issued_at"]
+        indexes = [
+            models.Index(fields=["expires_at"], condition=Q(status__in=OPEN_COMMANDS), name="command_open"),
+            models.Index(fields=["device", "-issued_at"]),
+            models.Index(fields=["target_id", "-issued_at"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.id}"
+
+
+class InboundMessage(models.Model):
+    """A device's message as it came, once: a second one with its id is a duplicate."""
+
+    source_id = models.UUIDField(help_text="The device or cart of the topic.")
+    message_id = models.UUIDField()
+    topic = models.CharField(max_length=256)
+    payload = models.JSONField()
+    received_at = models.DateTimeField(db_index=True)
+    rejected = models.CharField(max_length=60, blank=True, help_text="Why it had no effect.")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["source_id", "message_id"], name="inbound_message_once")]
+
+    def __str__(self) -> str:
+        return f"{self.topic} {self.message_id}"
+
+
+class TelemetryEvent(models.Model):
+    """Something a device noticed. The table is partitioned by day (see the migration) and only ever appended to."""
+
+    chain_path: ClassVar[str] = "branch__chain"
+    branch_path: ClassVar[str] = "branch"
+
+    id = models.BigAutoField(primary_key=True)
+    device = models.ForeignKey(Device, on_delete=models.DO_NOTHING, related_name="telemetry", db_constraint=False)
+    branch = models.ForeignKey(Branch, on_delete=models.DO_NOTHING, related_name="telemetry", db_constraint=False)
+    event_id = models.UUIDField()
+    event_type = models.CharField(max_length=50)
+    event_data = models.JSONField()
+    timestamp = models.DateTimeField()
+    received_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-timestamp"]
+
+    def __str__(self) -> str:
+        return f"{self.event_type} at {self.timestamp:%H:%M:%S}"

@@ -1,0 +1,76 @@
+"""Command rows out: claimed with a lease, published, marked sent when the broker has them."""
+
+import json
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+from django.db import connection, transaction
+from django.utils import timezone
+
+from core.transitions import IllegalTransition, transition
+from devices.enums import COMMAND_TRANSITIONS, CommandStatus
+from devices.models import Command
+from pi_client.contract import Command as CommandMessage
+from pi_client.contract import CommandType, encode
+
+logger = logging.getLogger(__name__)
+
+# A bridge that dies between claim and publish loses the command for this long. Publishing the same id twice is harmless:
+# the device's journal knows it.
+LEASE = timedelta(seconds=2)
+Publish = Callable[[str, bytes, UUID], None]
+
+
+def publish_command(command_id: UUID, publish: Publish) -> bool:
+    """Claim one command and publish it; False when there is nothing to do (claimed, expired, without a connection).
+
+    The claim is one statement and need not survive a power cut: without it the command is merely claimed again.
+    """
+    now = timezone.now()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            UPDATE devices_command SET lease_until = %s, sent_at = %s
+            WHERE id = %s AND status = 'queued' AND connection_id IS NOT NULL AND expires_at > %s
+                AND (lease_until IS NULL OR lease_until < %s)
+            RETURNING type, topic, connection_id, issued_at, expires_at, args::text
+            """,
+            [now + LEASE, now, command_id, now, now],
+        )
+        row = cursor.fetchone()
+    if row is None:
+        return False
+    type_, topic, connection_id, issued_at, expires_at, args = row
+    message = CommandMessage(
+        message_id=uuid4(),
+        sent_at=now,
+        command_id=command_id,
+        type=CommandType(type_),
+        connection_id=connection_id,
+        issued_at=issued_at,
+        expires_at=expires_at,
+        args=json.loads(args),
+    )
+    publish(topic, encode(message), command_id)
+    return True
+
+
+def waiting_commands() -> list[UUID]:
+    """Commands nobody published yet: their wake-up was lost, or the bridge that claimed them died."""
+    now = timezone.now()
+    rows = Command.objects.filter(status=CommandStatus.QUEUED, connection_id__isnull=False, expires_at__gt=now)
+    return list(rows.exclude(lease_until__gte=now).order_by("issued_at").values_list("pk", flat=True)[:200])
+
+
+def mark_sent(command_id: UUID) -> None:
+    """The broker has it. The device's answer may have been faster; then there is nothing to say."""
+    with transaction.atomic():
+        command = Command.objects.filter(pk=command_id, status=CommandStatus.QUEUED).first()
+        if command is None:
+            return
+        try:
+            transition(command, to=CommandStatus.SENT, table=COMMAND_TRANSITIONS, actor="bridge")
+        except IllegalTransition:
+            logger.debug("answered before it was marked sent", extra={"command_id": str(command_id)})

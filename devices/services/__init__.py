@@ -1,0 +1,32 @@
+"""Writes of the devices app."""
+
+from devices.services.commands import (
+    cancel_command,
+    expire_overdue_commands,
+    queue_command,
+    record_result,
+)
+from devices.services.enrolment import approve_device, create_enrolment_code, register_device, revoke_device
+from devices.services.presence import record_birth, record_heartbeat, record_will, sweep_presence
+from devices.services.setup import bump_config, place_controller, prepare_device, request_firmware
+from devices.services.telemetry import store_telemetry
+
+__all__ = [
+    "approve_device",
+    "bump_config",
+    "cancel_command",
+    "create_enrolment_code",
+    "expire_overdue_commands",
+    "place_controller",
+    "prepare_device",
+    "queue_command",
+    "record_birth",
+    "record_heartbeat",
+    "record_result",
+    "record_will",
+    "register_device",
+    "request_firmware",
+    "revoke_device",
+    "store_telemetry",
+    "sweep_presence",
+]

@@ -1,0 +1,142 @@
+"""How a Pi comes in. A MAC is not proof: a code from the branch is, and where the chain wants it, a person's approval."""
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import uuid4
+
+from django.db import transaction
+from django.utils import timezone
+from django.utils.crypto import salted_hmac
+from django.utils.translation import gettext_lazy as _
+
+from core.errors import DomainError
+from core.limits import Limit, take
+from core.transitions import transition
+from devices import notify
+from devices.enums import DEVICE_TRANSITIONS, DeviceState
+from devices.models import Device, DeviceToken, EnrolmentCode, KnownMac, Presence
+from devices.services.tokens import issue_token
+from tenants.models import Branch, User
+
+# Without the letters and digits that are read wrong from a screen or a label: 30 signs, 4.9 bits each.
+_ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
+CODE_LIFETIME = timedelta(hours=48)
+
+
+class EnrolmentRefused(DomainError):
+    """One answer for every reason, so that nothing can be learnt from it."""
+
+    status = 403
+    code = "enrolment-refused"
+    title = _("This device was not admitted")
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """How far a Pi came: admitted with a token, or waiting with a claim to ask again with."""
+
+    device: Device
+    token: DeviceToken | None = None
+    claim: str = ""
+
+
+def create_enrolment_code(
+    *, branch: Branch, device: Device | None = None, actor: User | None = None, lifetime: timedelta = CODE_LIFETIME
+) -> tuple[EnrolmentCode, str]:
+    """A single-use code like `7K4Q-9TZM` (39 bits) for a new device of the branch, or for a prepared one."""
+    signs = "".join(secrets.choice(_ALPHABET) for _ in range(8))
+    code = f"{signs[:4]}-{signs[4:]}"
+    row = EnrolmentCode.objects.create(
+        branch=branch,
+        device=device,
+        code_hmac=_code_hmac(code),
+        created_by=actor,
+        expires_at=timezone.now() + lifetime,
+    )
+    return row, code
+
+
+def register_device(
+    *, mac_address: str, serial_number: str, branch_code: str, code: str, claim: str, address: str
+) -> Registration:
+    """Admit a Pi, let it wait, or raise `EnrolmentRefused` without having written a row.
+
+    `mac_address` in capitals with colons. With `claim` a waiting Pi asks again. Raises `TooMany`.
+    """
+    take([Limit(f"register:{address}", 30, timedelta(minutes=10))], fail_closed=True)
+    with transaction.atomic():
+        if claim:
+            return _ask_again(mac_address, claim)
+        now = timezone.now()
+        alive = EnrolmentCode.objects.filter(
+            code_hmac=_code_hmac(code),
+            branch__code=branch_code,
+            branch__active=True,
+            branch__chain__active=True,
+            used_at__isnull=True,
+            expires_at__gt=now,
+        )
+        row = alive.select_for_update(of=("self",)).select_related("branch__chain", "device").first()
+        if row is None:
+            raise EnrolmentRefused
+        if Device.objects.filter(mac_address=mac_address).exclude(pk=row.device_id).exists():
+            raise EnrolmentRefused
+        row.used_at = now
+        row.save(update_fields=["used_at"])
+        return _admit(_device_for(row, mac_address, serial_number), row.branch)
+
+
+def approve_device(*, device: Device, actor: User) -> None:
+    """Let a waiting device in; it gets its token when it asks again."""
+    with transaction.atomic():
+        transition(device, to=DeviceState.ACTIVE, table=DEVICE_TRANSITIONS, field="state", reason="approved", actor=actor)
+
+
+def revoke_device(*, device: Device, actor: User, reason: str = "") -> None:
+    """Shut a device out, REST at once and MQTT as soon as the bridge has told the broker."""
+    with transaction.atomic():
+        transition(device, to=DeviceState.REVOKED, table=DEVICE_TRANSITIONS, field="state", reason=reason, actor=actor)
+        DeviceToken.objects.filter(device=device, ends_at__isnull=True).update(ends_at=timezone.now())
+        notify.wake(notify.RIGHTS, device.pk)
+
+
+def _device_for(row: EnrolmentCode, mac_address: str, serial_number: str) -> Device:
+    device = row.device or Device(branch=row.branch, name=f"pi-{mac_address[-8:].replace(':', '').lower()}-{uuid4().hex[:4]}")
+    device.mac_address = mac_address
+    device.serial_number = serial_number
+    device.save()
+    Presence.objects.get_or_create(device=device)
+    return device
+
+
+def _admit(device: Device, branch: Branch) -> Registration:
+    known = KnownMac.objects.filter(chain=branch.chain, mac_address=device.mac_address or "").exists()
+    if branch.chain.approve_devices and not known and device.state != DeviceState.ACTIVE:
+        claim = secrets.token_urlsafe(32)
+        device.claim_hash = _claim_hash(claim)
+        device.save(update_fields=["claim_hash"])
+        transition(device, to=DeviceState.PENDING, table=DEVICE_TRANSITIONS, field="state", reason="enrolled")
+        return Registration(device, claim=claim)
+    transition(device, to=DeviceState.ACTIVE, table=DEVICE_TRANSITIONS, field="state", reason="enrolled")
+    return Registration(device, token=issue_token(device=device, shown=True))
+
+
+def _ask_again(mac_address: str, claim: str) -> Registration:
+    waiting = Device.objects.select_for_update().filter(claim_hash=_claim_hash(claim), mac_address=mac_address).first()
+    if waiting is None or waiting.state == DeviceState.REVOKED:
+        raise EnrolmentRefused
+    if waiting.state == DeviceState.PENDING:
+        return Registration(waiting, claim=claim)
+    waiting.claim_hash = ""
+    waiting.save(update_fields=["claim_hash"])
+    return Registration(waiting, token=issue_token(device=waiting, shown=True))
+
+
+def _code_hmac(code: str) -> str:
+    return salted_hmac("devices.enrolment", code.strip().upper(), algorithm="sha256").hexdigest()
+
+
+def _claim_hash(claim: str) -> str:
+    return hashlib.sha256(claim.encode()).hexdigest()

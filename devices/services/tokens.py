@@ -1,0 +1,92 @@
+"""Tokens of devices: bearer over REST, password over MQTT."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from core.tokens import TokenError, newest_key_id, read, sign
+from devices import notify
+from devices.enums import DeviceState
+from devices.models import Device, DeviceToken
+
+KIND = "device"
+LIFETIME = timedelta(days=365)
+OVERLAP = timedelta(minutes=10)
+
+
+def issue_token(*, device: Device, shown: bool) -> DeviceToken:
+    """A new token. `shown`: it replaces all others now (enrolment); else it does so when the device first uses it.
+
+    The wire has whole seconds, so times are cut to them: the row must give the same token again.
+    """
+    now = timezone.now().replace(microsecond=0)
+    with transaction.atomic():
+        if shown:
+            _open_tokens(device).update(ends_at=now)
+        token = DeviceToken.objects.create(
+            device=device,
+            key_id=newest_key_id(),
+            issued_at=now,
+            expires_at=now + LIFETIME,
+            shown_at=now if shown else None,
+        )
+        if shown:
+            notify.wake(notify.RIGHTS, device.pk)
+        return token
+
+
+def signed(token: DeviceToken) -> str:
+    """The token itself; the same each time."""
+    return sign(
+        kind=KIND,
+        subject=token.device_id,
+        issued_at=token.issued_at,
+        expires_at=token.expires_at,
+        token_id=token.pk.hex,
+        key_id=token.key_id,
+    )
+
+
+def device_of_token(value: str) -> Device | None:
+    """The active device a token stands for, with its branch, chain and presence. One query; the first use of a new
+    token ends the one before after an overlap and moves the MQTT password on."""
+    try:
+        claims = read(value, kind=KIND)
+        token_id, device_id = UUID(claims["jti"]), UUID(claims["sub"])
+    except (TokenError, ValueError):
+        return None
+    now = timezone.now()
+    token = (
+        DeviceToken.objects.select_related("device__branch__chain", "device__presence")
+        .filter(Q(ends_at__isnull=True) | Q(ends_at__gt=now), pk=token_id, device_id=device_id)
+        .filter(device__state=DeviceState.ACTIVE, expires_at__gt=now)
+        .first()
+    )
+    if token is None:
+        return None
+    if token.shown_at is None:
+        _promote(token)
+    return token.device
+
+
+def password_token(device: Device) -> DeviceToken | None:
+    """The token that is the device's MQTT password now."""
+    now = timezone.now()
+    shown = DeviceToken.objects.filter(device=device, shown_at__isnull=False, expires_at__gt=now, ends_at__isnull=True)
+    return shown.order_by("-shown_at").first()
+
+
+def _promote(token: DeviceToken) -> None:
+    now = timezone.now()
+    with transaction.atomic():
+        if not DeviceToken.objects.filter(pk=token.pk, shown_at__isnull=True).update(shown_at=now):
+            return
+        _open_tokens(token.device).exclude(pk=token.pk).update(ends_at=now + OVERLAP)
+        notify.wake(notify.RIGHTS, token.device_id)
+
+
+def _open_tokens(device: Device) -> QuerySet[DeviceToken]:
+    return DeviceToken.objects.filter(device=device, ends_at__isnull=True)

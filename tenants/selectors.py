@@ -1,0 +1,42 @@
+"""Reads of the tenants app, each from the requester."""
+
+from uuid import UUID
+
+from django.contrib.auth.models import AnonymousUser
+from django.db.models import QuerySet
+
+from core.errors import NotFound
+from tenants import access
+from tenants.models import Branch, Chain, User
+
+Requester = User | AnonymousUser
+
+
+def chains_visible_to(user: Requester) -> QuerySet[Chain]:
+    """Chains this person may see."""
+    return access.visible(user, Chain.objects.all(), "chains:view")
+
+
+def branches_visible_to(user: Requester, permission: str = "branches:view") -> QuerySet[Branch]:
+    """Branches this person may see, or holds another permission on. Customers see those they rented at."""
+    branches = access.visible(user, Branch.objects.select_related("chain"), permission)
+    if permission == "branches:view" and user.is_authenticated:
+        own = Branch.objects.select_related("chain").filter(grants__user=user, grants__role__code="customer")
+        return (branches | own).distinct()
+    return branches
+
+
+def branch_visible_to(user: Requester, branch_id: UUID, permission: str = "branches:view") -> Branch:
+    """One branch, or `NotFound` where it does not exist for this person."""
+    branch = branches_visible_to(user, permission).filter(pk=branch_id).first()
+    if branch is None:
+        raise NotFound
+    return branch
+
+
+def open_branch(branch_id: UUID) -> Branch:
+    """A branch anybody may rent at, as its QR codes are public. Raises `NotFound`."""
+    branch = Branch.objects.select_related("chain").filter(pk=branch_id, active=True, chain__active=True).first()
+    if branch is None:
+        raise NotFound
+    return branch

@@ -1,0 +1,110 @@
+"""One-time codes by SMS (NIST SP 800-63B-4 §3.1.3, OWASP ASVS 5.0 §6.5 and §6.6).
+
+Six digits, five minutes, five guesses, one use, bound to the phone and to who asked. Sending costs money and can be
+abused for it, so sends are limited by number, number range, address, network, country and a daily budget, and stop
+when the counters can't be reached.
+"""
+
+import ipaddress
+import secrets
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone, translation
+from django.utils.crypto import constant_time_compare, salted_hmac
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from core.errors import InvalidInput, Unavailable
+from core.limits import Limit, take
+from core.sms import OtpText, SmsError, gateway
+from tenants.models import OtpChallenge
+
+LIFETIME = timedelta(minutes=5)
+MAX_GUESSES = 5
+RESEND_AFTER = timedelta(seconds=60)
+API_BINDING = "api"
+_HOUR = timedelta(hours=1)
+_DAY = timedelta(days=1)
+
+
+def request_otp(*, phone: str, binding: str, address: str, language: str, host: str) -> OtpChallenge:
+    """Send a new code to `phone` (E.164); earlier codes of the same asker end. The same for known and unknown phones.
+
+    `binding` names who asked; `host` is the origin the browser may fill the code in at (WebOTP).
+    Raises `TooMany` and, when the gateway or the counters don't answer, `Unavailable`. Talks to the gateway.
+    """
+    take(_send_limits(phone, address), fail_closed=True)
+    code = f"{secrets.randbelow(10**6):06d}"
+    now = timezone.now()
+    with transaction.atomic():
+        OtpChallenge.objects.filter(phone=phone, binding=binding, expires_at__gt=now).update(expires_at=now)
+        challenge = OtpChallenge(phone=phone, binding=binding, expires_at=now + LIFETIME)
+        challenge.code_hmac = _hmac(challenge, code)
+        challenge.save()
+    with translation.override(language):
+        text = gettext("Your CartWise code is %(code)s. It works for 5 minutes.") % {"code": code}
+    try:
+        gateway().send_otp(OtpText(phone=phone, code=code, text=f"{text}\n\n@{host} #{code}"))
+    except SmsError as error:
+        OtpChallenge.objects.filter(pk=challenge.pk).update(expires_at=now)
+        raise Unavailable(_("The message could not be sent. Please try again in a minute.")) from error
+    return challenge
+
+
+def verify_otp(*, phone: str, code: str, binding: str, address: str) -> None:
+    """Use up the code, or raise `InvalidInput`: wrong, expired, used, guessed too often, asked by somebody else.
+
+    A guess is counted before it is compared, in one statement, so that parallel guesses all count.
+    """
+    take([Limit(f"otp-guess:address:{address}", 100, _HOUR), Limit(f"otp-guess:phone:{phone}", 30, _HOUR)], fail_closed=True)
+    now = timezone.now()
+    challenge = OtpChallenge.objects.filter(phone=phone, binding=binding).order_by("-created_at").first()
+    if challenge is None:
+        raise _wrong_code()
+    alive = OtpChallenge.objects.filter(pk=challenge.pk, used_at__isnull=True, expires_at__gt=now)
+    if not alive.filter(guesses__lt=MAX_GUESSES).update(guesses=F("guesses") + 1):
+        raise InvalidInput(errors={"code": [_("This code no longer works. Ask for a new one.")]})
+    if not constant_time_compare(_hmac(challenge, code), challenge.code_hmac):
+        raise _wrong_code()
+    if not alive.update(used_at=now):
+        raise _wrong_code()
+
+
+def resend_wait(*, phone: str, binding: str) -> int:
+    """Seconds until the next code may be asked for."""
+    last = OtpChallenge.objects.filter(phone=phone, binding=binding).order_by("-created_at").first()
+    if last is None:
+        return 0
+    return max(0, int((last.created_at + RESEND_AFTER - timezone.now()).total_seconds()) + 1)
+
+
+def _send_limits(phone: str, address: str) -> list[Limit]:
+    return [
+        Limit(f"otp-send:number:{phone}", 1, RESEND_AFTER),
+        Limit(f"otp-send:number-hour:{phone}", 5, _HOUR),
+        Limit(f"otp-send:range:{phone[:-3]}", 20, _HOUR),
+        Limit(f"otp-send:address:{address}", settings.OTP_SENDS_PER_ADDRESS_PER_HOUR, _HOUR),
+        Limit(f"otp-send:network:{_network(address)}", 10 * settings.OTP_SENDS_PER_ADDRESS_PER_HOUR, _HOUR),
+        Limit(f"otp-send:country:{phone[:3]}", max(1, settings.OTP_DAILY_BUDGET // 2), _DAY),
+        Limit("otp-send:budget", settings.OTP_DAILY_BUDGET, _DAY),
+    ]
+
+
+def _network(address: str) -> str:
+    """The /24 (IPv4) or /48 (IPv6) an address lies in: what one abuser easily has many of."""
+    try:
+        version = ipaddress.ip_address(address).version
+    except ValueError:
+        return "unknown"
+    return str(ipaddress.ip_network(f"{address}/{24 if version == 4 else 48}", strict=False))
+
+
+def _hmac(challenge: OtpChallenge, code: str) -> str:
+    return salted_hmac("tenants.otp", f"{challenge.pk}:{challenge.phone}:{code}", algorithm="sha256").hexdigest()
+
+
+def _wrong_code() -> InvalidInput:
+    return InvalidInput(errors={"code": [_("This is not the code we sent.")]})
