@@ -1,0 +1,1 @@
+"""The lock boards, one module per protocol."""
