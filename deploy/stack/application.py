@@ -70,7 +70,7 @@ class Application:
         }
 
     def web(self) -> Service:
-        command = (
+        command: tuple[str, ...] = (
             sys.executable,
             "-m",
             "uvicorn",
@@ -119,6 +119,9 @@ class Application:
         command: tuple[str, ...] = (sys.executable, "-m", "deploy.stack.prepare", "--base-url", self.web_url)
         command += ("--result", result) + (("--enrol",) if enrol else ())
         return self._django("prepare", command, ready_within=180.0)
+
+    def pi_is_enrolled(self) -> bool:
+        raise NotImplementedError
 
     def write_pi_configuration(self, enrolment_code: str) -> None:
         raise NotImplementedError

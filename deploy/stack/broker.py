@@ -58,7 +58,7 @@ class Broker:
         if not rights.exists():
             write_private(rights, json.dumps(self._first_rights(), indent=1))
         if self.mosquitto is None:
-            command = (
+            command: tuple[str, ...] = (
                 sys.executable,
                 "-m",
                 "deploy.stack.mqtt_broker",

@@ -1,6 +1,7 @@
 """Where a stack keeps its things: folders, secrets, ports and the environment its processes share.
 
-Everything lives under `VAR_DIR` (default `var/` beside the Makefile). Files with secrets are 0600 and replaced atomically.
+Everything lives under `VAR_DIR` (default `var/` beside the Makefile). Files with secrets are 0600 and replaced
+atomically.
 """
 
 import fcntl

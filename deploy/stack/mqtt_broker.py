@@ -198,7 +198,7 @@ class AmendedBroker(Broker):
     async def _publish_retained_messages_for_subscription(
         self, subscription: tuple[str, int], session: Session
     ) -> None:
-        """Only for the session's own subscriptions, never for shared ones, and without yielding (see `_topic_filtering`)."""
+        """Only for the session's own subscriptions, never for shared ones. Must not yield, see `_topic_filtering`."""
         topic_filter, qos = subscription
         subscribers = self._subscriptions.get(topic_filter, [])
         handler = self._get_handler(session)

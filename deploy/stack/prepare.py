@@ -1,7 +1,7 @@
 """What a stack needs done before its first page: migrations, demo data, addresses and an enrolment code.
 
-One process for all of it, because importing Django costs more than most of these commands. Speaks to the project through
-its management commands alone.
+One process for all of it, because importing Django costs more than most of these commands. Speaks to the project
+through its management commands alone.
 """
 
 import argparse

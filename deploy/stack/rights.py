@@ -165,7 +165,7 @@ class Rights:
         self._kicked.add(client["username"])
 
     def _client_fields(self, command: Json) -> Json:
-        changed = {
+        changed: Json = {
             name: _text(command, name) for name in ("clientid", "textname", "textdescription") if name in command
         }
         if "roles" in command:

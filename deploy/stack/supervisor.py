@@ -62,7 +62,7 @@ class Supervisor:
         waiting = list(stage)
         while waiting:
             for process in list(waiting):
-                if process.is_ready():
+                if process.is_ready() and process.running:
                     waiting.remove(process)
                     self._say(f"{process.service.name} is up ({time.monotonic() - began:.1f} s)")
                 elif not process.running or time.monotonic() - began > process.service.ready_within:
@@ -91,8 +91,12 @@ class Supervisor:
     def watch(self) -> None:
         """Restart what dies, with growing pauses, until a signal asks for the stop."""
         while not self._stop.wait(TEND_S):
-            for process in self._processes():
-                self._tend(process)
+            self.tend()
+
+    def tend(self) -> None:
+        """Look once at every process: restart the dead whose pause is over, cut long logs."""
+        for process in self._processes():
+            self._tend(process)
 
     def _tend(self, process: Process) -> None:
         name, now = process.service.name, time.monotonic()

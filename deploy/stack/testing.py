@@ -1,7 +1,7 @@
 """The servers tests run against: started once per pytest run on free ports, in a folder that goes away with them.
 
-The root `conftest.py` calls `ensure_servers()` before Django reads its settings. Under xdist the controller starts them and
-the workers find them in the environment; each worker has its own database, Redis number and key prefix.
+The root `conftest.py` calls `ensure_servers()` before Django reads its settings. Under xdist the controller starts them
+and the workers find them in the environment; each worker has its own database, Redis numbers and key prefix.
 """
 
 import atexit
