@@ -12,6 +12,8 @@ from deploy.stack.servers import Servers
 
 BOARD = "kerong-cu16:0"
 SERIAL_PORT = "/dev/ttyUSB0"
+PI_MAC, PI_SERIAL = "02:00:00:00:00:01", "SIMULATED-1"
+DEMO_BRANCH, DEMO_DEVICE = "BRANCH-001", "demo-pi"
 SMS_ENVIRONMENT = {
     "SMS_GATEWAY": "inforu",
     "SMS_USER": "cartwise",
@@ -117,14 +119,36 @@ class Application:
     def prepare(self, result: str, *, enrol: bool) -> Service:
         """Migrate, seed, print the addresses; `result` is the file the answers go to."""
         command: tuple[str, ...] = (sys.executable, "-m", "deploy.stack.prepare", "--base-url", self.web_url)
-        command += ("--result", result) + (("--enrol",) if enrol else ())
+        command += ("--result", result) + (("--enrol", DEMO_BRANCH, DEMO_DEVICE) if enrol else ())
         return self._django("prepare", command, ready_within=180.0)
 
     def pi_is_enrolled(self) -> bool:
-        raise NotImplementedError
+        """Whether the simulated Pi has a token for this stack: one that leads to another broker is of no use."""
+        identity = self.layout.pi / "state" / "device.json"
+        if not identity.exists():
+            return False
+        mqtt = json.loads(identity.read_text())["mqtt_config"]
+        return f"{mqtt['broker']}:{mqtt['port']}" == self._public_broker
 
-    def write_pi_configuration(self, enrolment_code: str) -> None:
-        raise NotImplementedError
+    def write_pi_configuration(self, enrolment_code: str | None) -> None:
+        """`enrolment_code` None keeps the one the Pi has used already."""
+        path = self.layout.pi / "config.json"
+        if enrolment_code is None:
+            enrolment_code = json.loads(path.read_text())["enrolment_code"]
+        configuration = {
+            "api_url": self.web_url,
+            "branch_code": DEMO_BRANCH,
+            "enrolment_code": enrolment_code,
+            "mac_address": PI_MAC,
+            "serial_number": PI_SERIAL,
+            "state_dir": "state",
+            "port_overrides": {SERIAL_PORT: str(self.layout.rs485_pty)},
+        }
+        write_private(path, json.dumps(configuration, indent=1))
+
+    @property
+    def _public_broker(self) -> str:
+        return f"{self.environment['MQTT_PUBLIC_HOST']}:{self.environment['MQTT_PUBLIC_PORT']}"
 
     def _django(
         self, name: str, command: tuple[str, ...], *, ready: bool = False, ready_within: float = 60.0

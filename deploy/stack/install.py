@@ -82,6 +82,7 @@ def install(requirements: tuple[str, ...]) -> None:
     files = [part for name in requirements for part in ("-r", name)]
     pip = [str(PYTHON), "-m", "pip", "install", "--quiet", "--require-hashes"]
     uv = [str(PYTHON), "-m", "uv", "pip", "install", "--quiet", "--python", str(PYTHON), "--require-hashes"]
+    uv += ["--compile-bytecode"]  # once here, instead of by six processes at the first start
     if subprocess.run([*pip, "-r", "requirements-uv.txt"], stdout=sys.stderr).returncode == 0:
         fast = subprocess.run([*uv, *files], capture_output=True, text=True)
         if fast.returncode == 0:
@@ -117,22 +118,21 @@ def lint() -> None:
     python = str(PYTHON)
     templates = [str(path) for path in sorted(ROOT.glob("*/templates")) + [ROOT / "templates"] if path.is_dir()]
     pages = [str(path) for folder in templates for path in sorted(Path(folder).rglob("*.html"))]
+    # Console scripts go through the interpreter: their first line may hold a path with a space. djade is a binary.
     checks = {
         "ruff": [python, "-m", "ruff", "check", "."],
         "format": [python, "-m", "ruff", "format", "--check", "."],
         "mypy": [python, "-m", "mypy", "."],
-        "imports": [str(PYTHON.parent / "lint-imports")],
+        "imports": [python, str(PYTHON.parent / "lint-imports")],
         # Models against migration files; the warning says that no database was asked.
         "migrations": [python, "-W", "ignore::RuntimeWarning", "manage.py", "makemigrations", "--check", "--dry-run"],
-        "djade": [python, "-m", "djade", "--check", "--target-version", "5.2", *pages],
+        "djade": [str(PYTHON.parent / "djade"), "--check", "--target-version", "5.2", *pages],
         "djlint": [python, "-m", "djlint", "--lint", "--quiet", *templates],
     }
     failed = []
     for name, command in checks.items():
         say(f"lint: {name}")
-        # lint-imports is a console script: run through the interpreter, its first line may hold a path with a space.
-        line = [python, *command] if command[0] != python else command
-        if (name not in ("djade", "djlint") or pages) and subprocess.run(line).returncode:
+        if (name not in ("djade", "djlint") or pages) and subprocess.run(command).returncode:
             failed.append(name)
     if failed:
         sys.exit(f"lint failed: {', '.join(failed)}")

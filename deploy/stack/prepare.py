@@ -15,14 +15,15 @@ from django.core.management import call_command
 
 from deploy.stack.layout import write_private
 
-DEMO_BRANCH, DEMO_DEVICE = "BRANCH-001", "demo-pi"
 
-
-def prepare(*, base_url: str, enrol: bool) -> dict[str, object]:
-    """Returns `{"addresses": {"customer", "manager", "admin"}, "enrolment_code": str | None}`."""
+def prepare(*, base_url: str, enrol: tuple[str, str] | None) -> dict[str, object]:
+    """`enrol` is (branch code, device name). Returns `{"addresses": {"customer", "manager", "admin"}, "enrolment_code": str | None}`."""
     call_command("migrate", interactive=False, verbosity=0)
     call_command("seed_demo", seed=1, size="small", verbosity=0)
-    code = output_of("create_enrolment_code", "--branch", DEMO_BRANCH, "--device", DEMO_DEVICE) if enrol else None
+    code = None
+    if enrol is not None:
+        branch, device = enrol
+        code = output_of("create_enrolment_code", "--branch", branch, "--device", device)
     return {"addresses": json.loads(output_of("print_addresses", "--base-url", base_url)), "enrolment_code": code}
 
 
@@ -35,12 +36,15 @@ def output_of(command: str, *arguments: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--base-url", required=True)
-    parser.add_argument("--enrol", action="store_true", help="make an enrolment code for the demo's device")
+    parser.add_argument("--enrol", nargs=2, metavar=("BRANCH", "DEVICE"), help="make an enrolment code for this device")
     parser.add_argument("--result", type=Path, required=True, help="file the answers are written to (0600)")
     arguments = parser.parse_args()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     django.setup()
-    write_private(arguments.result, json.dumps(prepare(base_url=arguments.base_url, enrol=arguments.enrol)))
+    write_private(
+        arguments.result,
+        json.dumps(prepare(base_url=arguments.base_url, enrol=arguments.enrol and tuple(arguments.enrol))),
+    )
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import json
 import queue
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -312,6 +313,45 @@ def test_retained_message_is_replayed_to_its_subscriber_alone(admin: Client, con
     bridge.publish("cartwise/c/b/devices/alice/commands", "live")
 
     assert alice.texts(until="live") == ["live"]
+
+
+SEEDED_BUG = """
+import sys
+from amqtt.broker import Broker
+from deploy.stack.mqtt_broker import AmendedBroker, main
+del AmendedBroker._publish_retained_messages_for_subscription
+main()
+"""
+
+
+def test_retained_message_leaks_without_the_amendment(broker: Broker, tmp_path: Path) -> None:
+    """The control beside the test above: amqtt's own replay reaches a client that never subscribed."""
+    if broker.mosquitto is not None:
+        pytest.skip("the amendment is amqtt's")
+    seeded = Broker(
+        home=broker.home,
+        port=Ports(tmp_path / "ports.json").reserve("seeded"),
+        admin_password="admin-password",
+        bridge_password="bridge-password",
+        mosquitto=None,
+    )
+    service = seeded.service()
+    command = (service.command[0], "-c", SEEDED_BUG, *service.command[3:])
+    supervisor = Supervisor(tmp_path, say=lambda line: None)
+    try:
+        supervisor.start(replace(service, name="seeded", command=command))
+        bridge = Client(seeded, BRIDGE, "bridge-password", client_id=BRIDGE)
+        bridge.subscribe("cartwise/secret")
+        bridge.publish("cartwise/secret", "retained", retain=True)
+        assert bridge.texts(until="retained") == ["retained"]
+
+        stranger = Client(seeded, ADMIN, "admin-password", client_id=ADMIN)
+
+        assert stranger.texts(until="retained") == ["retained"]
+        for client in (bridge, stranger):
+            client.close()
+    finally:
+        supervisor.stop()
 
 
 def test_will_is_sent_when_the_line_breaks(admin: Client, connect: Connect, bridge: Client) -> None:
