@@ -1,12 +1,13 @@
 """The product's own processes and the simulators around it."""
 
 import http.client
+import json
 import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from deploy.stack.layout import HOST, Layout, Ports, web_port
+from deploy.stack.layout import HOST, Layout, Ports, web_port, write_private
 from deploy.stack.process import Service
 from deploy.stack.servers import Servers
 

@@ -17,7 +17,10 @@ from deploy.stack.layout import write_private
 
 
 def prepare(*, base_url: str, enrol: tuple[str, str] | None) -> dict[str, object]:
-    """`enrol` is (branch code, device name). Returns `{"addresses": {"customer", "manager", "admin"}, "enrolment_code": str | None}`."""
+    """Returns `{"addresses": {"customer", "manager", "admin"}, "enrolment_code": str | None}`.
+
+    `enrol` is (branch code, device name) of the device to make a code for.
+    """
     call_command("migrate", interactive=False, verbosity=0)
     call_command("seed_demo", seed=1, size="small", verbosity=0)
     code = None
@@ -41,10 +44,8 @@ def main() -> None:
     arguments = parser.parse_args()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     django.setup()
-    write_private(
-        arguments.result,
-        json.dumps(prepare(base_url=arguments.base_url, enrol=arguments.enrol and tuple(arguments.enrol))),
-    )
+    enrol = tuple(arguments.enrol) if arguments.enrol else None
+    write_private(arguments.result, json.dumps(prepare(base_url=arguments.base_url, enrol=enrol)))
 
 
 if __name__ == "__main__":
