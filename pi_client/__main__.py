@@ -1,0 +1,7 @@
+"""`python -m pi_client`."""
+
+import sys
+
+from .main import main
+
+sys.exit(main())
