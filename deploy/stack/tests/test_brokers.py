@@ -2,6 +2,8 @@
 
 import json
 import queue
+import socket
+import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -421,6 +423,23 @@ def test_shared_subscription_delivers_each_message_to_one_member(admin: Client, 
     ]
     assert sorted(received[0] + received[1], key=int) == sent
     assert all(received)
+
+
+def test_round_trip_waits_for_no_delayed_ack(bridge: Client) -> None:
+    """Without TCP_NODELAY on both sides a QoS 1 round trip takes 40 ms and more."""
+    sock = bridge.paho.socket()
+    assert sock is not None
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    bridge.subscribe("cartwise/echo")
+    durations = []
+
+    for _ in range(20):
+        began = time.perf_counter()
+        bridge.publish("cartwise/echo", "ping")
+        bridge.messages.get(timeout=5)
+        durations.append(time.perf_counter() - began)
+
+    assert statistics.median(durations) < 0.02
 
 
 def test_oversized_packet_ends_only_its_connection(admin: Client, connect: Connect, bridge: Client) -> None:
