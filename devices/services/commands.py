@@ -106,8 +106,8 @@ def record_result(
             if transition(command, to=status, table=COMMAND_TRANSITIONS, actor=command.device_id, also={"acked_at": timezone.now()}):
                 live.announce(CommandAdvanced(command.pk, command.target_id))
             return ""
-        observed = {"lock": lock, "present": present, "seq": seq} if seq is not None else {}
-        _finish(command, status, reason=reason, actor=command.device_id, timing_ms=dict(timing_ms), **observed)
+        seen = {"lock": lock, "present": present, "seq": seq}
+        _finish(command, status, reason=reason, actor=command.device_id, timing_ms=dict(timing_ms), **seen)
         return ""
 
 

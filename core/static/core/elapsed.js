@@ -3,7 +3,7 @@
 (() => {
   "use strict";
   const unit = (name) =>
-    new Intl.NumberFormat(document.documentElement.lang, { style: "unit", unit: name, unitDisplay: "short", numberingSystem: "latn" });
+    new Intl.NumberFormat(document.documentElement.lang, { style: "unit", unit: name, unitDisplay: "narrow", numberingSystem: "latn" });
   const seconds = unit("second");
   const minutes = unit("minute");
   const loadedAt = Date.now();

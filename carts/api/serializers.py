@@ -1,0 +1,132 @@
+"""Shapes of the carts' and rentals' REST."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from carts.models import Cart, Rental
+
+
+class CartOutput(serializers.ModelSerializer[Cart]):
+    """A cart."""
+
+    branch_id = serializers.UUIDField()
+    controller_id = serializers.UUIDField(allow_null=True)
+    is_locked = serializers.BooleanField()
+
+    class Meta:
+        model = Cart
+        fields = (
+            "id",
+            "branch_id",
+            "cart_number",
+            "controller_id",
+            "locker_id",
+            "status",
+            "condition",
+            "is_locked",
+            "lock_state",
+            "present",
+            "last_used",
+            "maintenance_notes",
+        )
+
+
+class CartChoiceInput(serializers.Serializer[None]):
+    """One cart of the branch, by its number or its id."""
+
+    cart_number = serializers.IntegerField(required=False, min_value=0, max_value=2_147_483_647)
+    cart_id = serializers.UUIDField(required=False)
+
+    def validate(self, data: dict[str, Any]) -> dict[str, Any]:
+        """Exactly one of the two."""
+        if len(data) != 1:
+            raise serializers.ValidationError({"cart_number": ["Give cart_number or cart_id."]})
+        return data
+
+
+class AssignedCartOutput(serializers.Serializer[None]):
+    """The cart of a new rental."""
+
+    id = serializers.UUIDField()
+    cart_number = serializers.IntegerField()
+    public_code = serializers.CharField()
+
+
+class AssignOutput(serializers.Serializer[None]):
+    """A rental that waits for its lock."""
+
+    rental_id = serializers.UUIDField()
+    status = serializers.CharField()
+    cart = AssignedCartOutput()
+
+
+class RentalOutput(serializers.ModelSerializer[Rental]):
+    """A rental. `user_phone` is whole for the person themselves, masked for everybody else."""
+
+    rental_id = serializers.UUIDField(source="id")
+    branch_id = serializers.UUIDField()
+    cart_id = serializers.UUIDField()
+    cart_number = serializers.IntegerField(source="cart.cart_number")
+    user_phone = serializers.SerializerMethodField()
+    duration_minutes = serializers.IntegerField(allow_null=True)
+
+    class Meta:
+        model = Rental
+        fields = (
+            "rental_id",
+            "branch_id",
+            "cart_id",
+            "cart_number",
+            "user_phone",
+            "status",
+            "created_at",
+            "start_time",
+            "expected_return",
+            "actual_return",
+            "duration_minutes",
+            "end_reason",
+            "notes",
+        )
+
+    def get_user_phone(self, rental: Rental) -> str:
+        request = self.context.get("request")
+        own = request is not None and request.user.pk == rental.customer_id
+        return (rental.customer.phone or "") if own else rental.customer.masked_phone
+
+
+class RentalStatsOutput(serializers.Serializer[None]):
+    """Rentals by outcome; the average is of those that ended, in minutes."""
+
+    total = serializers.IntegerField()
+    active = serializers.IntegerField()
+    overdue = serializers.IntegerField()
+    returned = serializers.IntegerField()
+    voided = serializers.IntegerField()
+    closed_by_staff = serializers.IntegerField()
+    average_minutes = serializers.FloatField(allow_null=True)
+
+
+class CartCountsOutput(serializers.Serializer[None]):
+    """Carts by state."""
+
+    total = serializers.IntegerField()
+    available = serializers.IntegerField()
+    rented = serializers.IntegerField()
+    suspect = serializers.IntegerField()
+    maintenance = serializers.IntegerField()
+
+
+class DeviceCountsOutput(serializers.Serializer[None]):
+    """Devices, and how many are connected."""
+
+    total = serializers.IntegerField()
+    connected = serializers.IntegerField()
+
+
+class BranchStatsOutput(serializers.Serializer[None]):
+    """Figures of a branch; rentals of the last 24 hours."""
+
+    carts = CartCountsOutput()
+    devices = DeviceCountsOutput()
+    rentals = RentalStatsOutput()

@@ -1,0 +1,203 @@
+"""REST below a branch: carts, rentals, statistics."""
+
+from uuid import UUID
+
+import django_filters
+from django.db.models import QuerySet
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import generics
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from carts import selectors, services
+from carts.api.serializers import (
+    AssignOutput,
+    BranchStatsOutput,
+    CartChoiceInput,
+    CartOutput,
+    RentalOutput,
+    RentalStatsOutput,
+)
+from carts.enums import OPEN_RENTALS, RentalStatus
+from carts.models import Cart, Rental
+from core import idempotency
+from core.errors import InvalidInput, NotAllowed, NotFound
+from tenants.models import Branch
+from tenants.selectors import branch_visible_to, open_branch
+
+IDEMPOTENCY_KEY = OpenApiParameter(
+    "Idempotency-Key",
+    OpenApiTypes.STR,
+    OpenApiParameter.HEADER,
+    required=True,
+    description="One value per intent, at most 200 characters; a repeat gets the first answer, another body gets 422.",
+)
+
+
+class CartListView(generics.ListAPIView[Cart]):
+    """Carts of a branch. Its customers see those that are free."""
+
+    serializer_class = CartOutput
+    filterset_fields = ("status", "condition", "lock_state", "cart_number")
+
+    def get_queryset(self) -> QuerySet[Cart]:
+        if getattr(self, "swagger_fake_view", False):
+            return Cart.objects.none()
+        return selectors.carts_visible_to(self.request.user, _branch(self.request, self.kwargs["branch_id"]))
+
+    @extend_schema(operation_id="cart_list", tags=["carts"])
+    def get(self, request: Request, *args: object, **kwargs: object) -> Response:
+        return super().get(request, *args, **kwargs)
+
+
+class CartDetailView(generics.RetrieveAPIView[Cart]):
+    """One cart of a branch."""
+
+    serializer_class = CartOutput
+    lookup_url_kwarg = "cart_id"
+
+    def get_queryset(self) -> QuerySet[Cart]:
+        if getattr(self, "swagger_fake_view", False):
+            return Cart.objects.none()
+        return selectors.carts_visible_to(self.request.user, _branch(self.request, self.kwargs["branch_id"]))
+
+    @extend_schema(operation_id="cart_detail", tags=["carts"])
+    def get(self, request: Request, *args: object, **kwargs: object) -> Response:
+        return super().get(request, *args, **kwargs)
+
+
+class AssignView(APIView):
+    """Rent a cart: reserves it and opens its lock. The rental is `active` once the lock says it opened."""
+
+    @extend_schema(
+        request=CartChoiceInput,
+        responses={201: AssignOutput},
+        parameters=[IDEMPOTENCY_KEY],
+        operation_id="cart_assign",
+        tags=["carts"],
+    )
+    def post(self, request: Request, branch_id: UUID) -> Response:
+        cart = _chosen_cart(request, open_branch(branch_id))
+        answer = services.start_rental(cart=cart, customer=request.user, idempotency_key=_key(request))
+        return Response(answer, status=201)
+
+
+class ReturnView(APIView):
+    """Say that a cart is back. The lock must say so too; it mostly does by itself before anybody asks."""
+
+    @extend_schema(
+        request=CartChoiceInput,
+        responses={200: RentalOutput},
+        parameters=[IDEMPOTENCY_KEY],
+        operation_id="cart_return",
+        tags=["carts"],
+    )
+    def post(self, request: Request, branch_id: UUID) -> Response:
+        key = _key(request)
+        cart = _chosen_cart(request, open_branch(branch_id))
+        answer = idempotency.once(
+            scope=f"return:{request.user.pk}",
+            key=key,
+            request={"cart": cart.pk},
+            action=lambda: {"rental_id": str(self._return(request, cart).pk)},
+        )
+        rental = selectors.rental_visible_to(request.user, UUID(answer["rental_id"]))
+        return Response(RentalOutput(rental, context={"request": request}).data)
+
+    def _return(self, request: Request, cart: Cart) -> Rental:
+        rentals = selectors.rentals_visible_to(request.user).filter(cart=cart)
+        last = rentals.exclude(status=RentalStatus.VOIDED).order_by("-created_at").first()
+        if last is None:
+            raise NotFound
+        if not request.user.may("rentals:return", last):
+            raise NotAllowed
+        return services.return_cart(rental=last, actor=request.user)
+
+
+class RentalFilter(django_filters.FilterSet):
+    """Rentals by state, cart and time."""
+
+    cart_number = django_filters.NumberFilter(field_name="cart__cart_number")
+    created_after = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
+    created_before = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="lt")
+
+    class Meta:
+        model = Rental
+        fields = ("status", "cart", "cart_number")
+
+
+class RentalListView(generics.ListAPIView[Rental]):
+    """Rentals of a branch; customers see their own."""
+
+    serializer_class = RentalOutput
+    filterset_class = RentalFilter
+
+    def get_queryset(self) -> QuerySet[Rental]:
+        if getattr(self, "swagger_fake_view", False):
+            return Rental.objects.none()
+        branch = _branch(self.request, self.kwargs["branch_id"])
+        return selectors.rentals_visible_to(self.request.user).filter(branch=branch)
+
+
+class ActiveRentalsView(RentalListView):
+    """Rentals that are open: opening, running or overdue."""
+
+    def get_queryset(self) -> QuerySet[Rental]:
+        return super().get_queryset().filter(status__in=OPEN_RENTALS).order_by("-created_at")
+
+    @extend_schema(operation_id="rental_active_list", tags=["rentals"])
+    def get(self, request: Request, *args: object, **kwargs: object) -> Response:
+        return super().get(request, *args, **kwargs)
+
+
+class RentalHistoryView(RentalListView):
+    """Rentals that ended, newest first."""
+
+    def get_queryset(self) -> QuerySet[Rental]:
+        return super().get_queryset().exclude(status__in=OPEN_RENTALS).order_by("-created_at")
+
+    @extend_schema(operation_id="rental_history_list", tags=["rentals"])
+    def get(self, request: Request, *args: object, **kwargs: object) -> Response:
+        return super().get(request, *args, **kwargs)
+
+
+class RentalStatsView(APIView):
+    """Rentals of a branch by outcome, over all time."""
+
+    @extend_schema(responses={200: RentalStatsOutput}, operation_id="rental_stats", tags=["rentals"])
+    def get(self, request: Request, branch_id: UUID) -> Response:
+        branch = branch_visible_to(request.user, branch_id, "rentals:view")
+        return Response(selectors.rental_stats(branch))
+
+
+class BranchStatsView(APIView):
+    """Figures of a branch."""
+
+    @extend_schema(responses={200: BranchStatsOutput}, operation_id="branch_stats", tags=["branches"])
+    def get(self, request: Request, branch_id: UUID) -> Response:
+        branch = branch_visible_to(request.user, branch_id, "rentals:view")
+        return Response(selectors.branch_stats(branch))
+
+
+def _branch(request: Request, branch_id: UUID) -> Branch:
+    return branch_visible_to(request.user, branch_id)
+
+
+def _chosen_cart(request: Request, branch: Branch) -> Cart:
+    serializer = CartChoiceInput(data=request.data)
+    serializer.is_valid(raise_exception=True)
+    choice = serializer.validated_data
+    by = {"cart_number": choice["cart_number"]} if "cart_number" in choice else {"pk": choice["cart_id"]}
+    cart = Cart.objects.filter(branch=branch, **by).first()
+    if cart is None:
+        raise NotFound
+    return cart
+
+
+def _key(request: Request) -> str:
+    key: str = request.headers.get("Idempotency-Key", "").strip()
+    if not key or len(key) > idempotency.MAX_KEY_LENGTH:
+        raise InvalidInput(errors={"Idempotency-Key": ["Send one, of at most 200 characters."]})
+    return key

@@ -1,0 +1,98 @@
+"""Websockets of the customer's and the manager's page. A message is HTML whose elements replace those with the same id."""
+
+import asyncio
+from typing import Any
+from uuid import UUID
+
+from channels.db import database_sync_to_async
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.conf import settings
+from django.http import HttpRequest
+from django.utils import translation
+
+from carts.rendering import render_branch_changes, render_rental
+from carts.selectors import own_rentals
+from core.live import branch_group, rental_group
+from tenants.selectors import branches_visible_to
+
+# Changes within this time become one message: an unlock touches a manager's page four times.
+GATHER_S = 0.05
+REFUSED = 4404
+
+
+def reader_language(scope: dict[str, Any]) -> str:
+    """The language of the page that opened the socket: its cookie, else what the browser prefers."""
+    request = HttpRequest()
+    request.COOKIES = scope.get("cookies", {})
+    headers = dict(scope.get("headers", []))
+    request.META["HTTP_ACCEPT_LANGUAGE"] = headers.get(b"accept-language", b"").decode("latin-1")
+    return translation.get_language_from_request(request) or settings.LANGUAGE_CODE
+
+
+class RentalConsumer(AsyncWebsocketConsumer):
+    """One customer watching one rental of theirs."""
+
+    async def connect(self) -> None:
+        self.rental_id: UUID = self.scope["url_route"]["kwargs"]["rental_id"]
+        self.language = reader_language(self.scope)
+        if not await database_sync_to_async(self._is_theirs)():
+            await self.close(REFUSED)
+            return
+        await self.channel_layer.group_add(rental_group(self.rental_id), self.channel_name)
+        await self.accept()
+        # Whatever happened between the page and its socket.
+        await self.rental_changed({})
+
+    async def disconnect(self, code: int) -> None:
+        await self.channel_layer.group_discard(rental_group(self.rental_id), self.channel_name)
+
+    async def rental_changed(self, event: dict[str, Any]) -> None:
+        """Send the rental as it is now."""
+        html = await database_sync_to_async(render_rental, thread_sensitive=False)(self.rental_id, self.language)
+        await self.send(text_data=html)
+
+    def _is_theirs(self) -> bool:
+        return own_rentals(self.scope["user"]).filter(pk=self.rental_id).exists()
+
+
+class BranchConsumer(AsyncWebsocketConsumer):
+    """One manager watching one branch of theirs."""
+
+    async def connect(self) -> None:
+        self.branch_id: UUID = self.scope["url_route"]["kwargs"]["branch_id"]
+        self.language = reader_language(self.scope)
+        self.carts: set[UUID] = set()
+        self.devices = False
+        self.flushing: asyncio.Task[None] | None = None
+        if not await database_sync_to_async(self._may_watch)():
+            await self.close(REFUSED)
+            return
+        await self.channel_layer.group_add(branch_group(self.branch_id), self.channel_name)
+        await self.accept()
+
+    async def disconnect(self, code: int) -> None:
+        if self.flushing:
+            self.flushing.cancel()
+        await self.channel_layer.group_discard(branch_group(self.branch_id), self.channel_name)
+
+    async def branch_changed(self, event: dict[str, Any]) -> None:
+        """Gather what changed and send it together."""
+        if cart_id := event.get("cart_id"):
+            self.carts.add(UUID(cart_id))
+        self.devices |= "device_id" in event
+        if self.flushing is None or self.flushing.done():
+            self.flushing = asyncio.create_task(self._flush())
+
+    async def _flush(self) -> None:
+        await asyncio.sleep(GATHER_S)
+        carts, self.carts = self.carts, set()
+        devices, self.devices = self.devices, False
+        html = await database_sync_to_async(render_branch_changes, thread_sensitive=False)(
+            self.branch_id, carts, devices, self.language
+        )
+        await self.send(text_data=html)
+        if self.carts or self.devices:
+            self.flushing = asyncio.create_task(self._flush())
+
+    def _may_watch(self) -> bool:
+        return branches_visible_to(self.scope["user"], "carts:view").filter(pk=self.branch_id).exists()

@@ -1,0 +1,54 @@
+"""Fragments for open pages: the same partials the pages are made of, in the reader's language."""
+
+from uuid import UUID
+
+from django.template.loader import render_to_string
+from django.utils import timezone, translation
+
+from carts import presentation, selectors
+from carts.figures import branch_figures
+from carts.models import Cart, Rental
+from devices.selectors import branch_devices, round_trips_ms
+from tenants.models import Branch
+
+
+def render_rental(rental_id: UUID, language: str) -> str:
+    """The customer's rental as it is now."""
+    rental = Rental.objects.select_related("cart", "branch__chain", "unlock_command").get(pk=rental_id)
+    with translation.override(language), timezone.override(rental.branch.time_zone):
+        context = {"rental": presentation.rental_page(rental)}
+        return render_to_string("carts/rental_detail.html#rental", context)
+
+
+def render_branch_changes(branch_id: UUID, cart_ids: set[UUID], devices: bool, language: str) -> str:
+    """What changed on a branch's page: tiles of these carts, the rentals and figures with them, the devices."""
+    branch = Branch.objects.select_related("chain").get(pk=branch_id)
+    page = {"branch": branch_heading(branch)}
+    with translation.override(language), timezone.override(branch.time_zone):
+        parts = [
+            render_to_string("carts/control_branch.html#cart-tile", {**page, "cart": presentation.cart_tile(cart)})
+            for cart in Cart.objects.filter(pk__in=cart_ids, branch=branch)
+        ]
+        if cart_ids:
+            parts.append(render_to_string("carts/control_branch.html#rentals-table", {**page, "rentals": rental_rows(branch)}))
+            parts.append(render_to_string("carts/control_branch.html#figures", {**page, "figures": branch_figures(branch)}))
+        if devices:
+            parts.append(render_to_string("carts/control_branch.html#devices-table", {**page, "devices": device_rows(branch)}))
+        return "\n".join(parts)
+
+
+def branch_heading(branch: Branch) -> dict[str, str]:
+    """What every page of a branch says about it."""
+    return {"id": str(branch.pk), "name": branch.name, "chain_name": branch.chain.name}
+
+
+def rental_rows(branch: Branch) -> list[presentation.RentalRow]:
+    """“Rentals now”, oldest worry first."""
+    return [presentation.rental_row(rental) for rental in selectors.open_rentals(branch)]
+
+
+def device_rows(branch: Branch) -> list[presentation.DeviceRow]:
+    """“Devices”."""
+    rows = list(branch_devices(branch.pk))
+    trips = round_trips_ms([row.pk for row in rows])
+    return [presentation.device_row(row, trips.get(row.pk)) for row in rows]

@@ -1,0 +1,24 @@
+"""Writes of the carts app."""
+
+from carts.services.carts import command_cart, place_cart, put_in_maintenance, put_in_service
+from carts.services.rentals import (
+    close_rental,
+    report_not_opened,
+    return_cart,
+    start_rental,
+    sweep_overdue_rentals,
+    sweep_pending_rentals,
+)
+
+__all__ = [
+    "close_rental",
+    "command_cart",
+    "place_cart",
+    "put_in_maintenance",
+    "put_in_service",
+    "report_not_opened",
+    "return_cart",
+    "start_rental",
+    "sweep_overdue_rentals",
+    "sweep_pending_rentals",
+]

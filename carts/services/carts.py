@@ -1,0 +1,90 @@
+"""Carts: where they stand, their condition, and commands of staff."""
+
+from uuid import UUID
+
+from django.db import transaction
+from django.utils.translation import gettext_lazy as _
+
+from carts.enums import CONDITION_TRANSITIONS, CartCondition
+from carts.events import CartChanged
+from carts.models import Cart
+from core import idempotency, live
+from core.errors import DomainError, InvalidInput
+from core.transitions import transition
+from devices.models import Command, Controller
+from devices.services import bump_config, queue_command
+from tenants.models import Branch, User
+
+
+def lock_cart(cart_id: UUID) -> Cart:
+    """The cart's row, locked until the transaction ends, with what a command needs to know."""
+    rows = Cart.objects.select_for_update(of=("self",)).select_related(
+        "branch__chain", "controller__device__branch__chain", "controller__device__presence"
+    )
+    return rows.get(pk=cart_id)
+
+
+def place_cart(*, branch: Branch, cart_number: int, controller: Controller, locker_id: int) -> Cart:
+    """Put a cart behind a lock; the same number in the branch is the same cart. The board's Pi learns of it."""
+    with transaction.atomic():
+        cart = Cart.objects.filter(branch=branch, cart_number=cart_number).select_related("controller").first()
+        if cart and cart.controller_id == controller.pk and cart.locker_id == locker_id:
+            return cart
+        before = cart.controller.device_id if cart and cart.controller else None
+        cart = cart or Cart(branch=branch, cart_number=cart_number)
+        cart.controller, cart.locker_id = controller, locker_id
+        cart.full_clean()
+        cart.save()
+        bump_config(device_ids=[pk for pk in {before, controller.device_id} if pk])
+    return cart
+
+
+def command_cart(*, cart: Cart, type: str, actor: User, idempotency_key: str) -> UUID:
+    """Unlock or lock a cart by hand, outside of any rental; the same key is one command. Answers the command's id.
+
+    Raises `Unavailable` when its Pi can't be reached.
+    """
+    answer = idempotency.once(
+        scope=f"cart-command:{actor.pk}",
+        key=idempotency_key,
+        request={"cart": cart.pk, "type": type},
+        action=lambda: {"command_id": str(_command(cart.pk, type, actor).pk)},
+    )
+    return UUID(answer["command_id"])
+
+
+def _command(cart_id: UUID, type: str, actor: User) -> Command:
+    cart = lock_cart(cart_id)
+    if cart.controller is None:
+        raise DomainError(_("This cart hangs on no lock."))
+    command = queue_command(device=cart.controller.device, type=type, target_id=cart.pk, actor=actor)
+    live.announce(CartChanged(cart.pk, cart.branch_id))
+    return command
+
+
+def put_in_maintenance(*, cart: Cart, note: str, actor: object) -> None:
+    """Take a cart out of the offer, with a note. A rental that runs goes on."""
+    if not note.strip():
+        raise InvalidInput(errors={"note": [_("Say what is wrong with it.")]})
+    _set_condition(cart, CartCondition.MAINTENANCE, note.strip(), actor)
+
+
+def put_in_service(*, cart: Cart, actor: object) -> None:
+    """Offer a cart again."""
+    _set_condition(cart, CartCondition.OK, "", actor)
+
+
+def _set_condition(cart: Cart, condition: str, note: str, actor: object) -> None:
+    with transaction.atomic():
+        row = lock_cart(cart.pk)
+        moved = transition(
+            row,
+            to=condition,
+            table=CONDITION_TRANSITIONS,
+            field="condition",
+            reason=note,
+            actor=actor,
+            also={"maintenance_notes": note},
+        )
+        if moved:
+            live.announce(CartChanged(row.pk, row.branch_id))
