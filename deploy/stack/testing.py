@@ -15,7 +15,17 @@ from deploy.stack.postgres import VOLATILE
 from deploy.stack.servers import Servers
 from deploy.stack.supervisor import Supervisor
 
-MARK = "CARTWISE_TEST_SERVERS"
+MARK, SET_HERE = "CARTWISE_TEST_SERVERS", "CARTWISE_TEST_VARIABLES"
+SETTINGS = {
+    "SMS_GATEWAY": "inforu",
+    # Nobody listens there: a test that sends has a gateway of its own.
+    "SMS_BASE_URL": "http://127.0.0.1:9",
+    "SMS_USER": "test",
+    "SMS_API_KEY": "test",
+    "SMS_SENDER": "Test",
+    "PUBLIC_URL": "http://testserver",
+    "ALLOWED_HOSTS": "testserver,127.0.0.1,localhost",
+}
 ADDRESSES = ("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "MQTT_URL", "MQTT_ADMIN_URL")
 # Each worker has two Redis numbers (cache and Celery), of the embedded server's 64.
 MAX_WORKERS = 30
@@ -45,6 +55,12 @@ def shared_folder() -> Path:
     return Path(os.environ[MARK])
 
 
+def outside_environment() -> dict[str, str]:
+    """The environment pytest was called with, without the test servers: for tests that start a whole stack."""
+    added = {*os.environ[SET_HERE].split(","), SET_HERE, "REDIS_KEY_PREFIX", "VAR_DIR", "DJANGO_SETTINGS_MODULE"}
+    return {name: value for name, value in os.environ.items() if name not in added}
+
+
 def _start() -> None:
     # Never the servers of a running stack, whatever the shell says.
     given = {name: value for name, value in os.environ.items() if name not in ADDRESSES}
@@ -60,19 +76,9 @@ def _start() -> None:
     supervisor.start(*servers.services())
     assert servers.cluster is not None
     servers.cluster.create_database()
-    os.environ.update(servers.environment({}))
-    os.environ.update(
-        {
-            MARK: str(folder),
-            "SMS_GATEWAY": "inforu",
-            "SMS_BASE_URL": "http://127.0.0.1:9",
-            "SMS_USER": "test",
-            "SMS_API_KEY": "test",
-            "SMS_SENDER": "Test",
-            "PUBLIC_URL": "http://testserver",
-            "ALLOWED_HOSTS": "testserver,127.0.0.1,localhost",
-        }
-    )
+    chosen = servers.environment({}) | SETTINGS | {MARK: str(folder)}
+    os.environ.update(chosen)
+    os.environ[SET_HERE] = ",".join(chosen)
 
 
 def _clean_up(supervisor: Supervisor, folder: Path) -> None:

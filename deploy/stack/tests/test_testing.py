@@ -30,3 +30,11 @@ def test_redis_number_is_this_workers(redis_url: str) -> None:
 
 def test_servers_are_not_those_of_a_running_stack() -> None:
     assert "cartwise-test-" in os.environ["VAR_DIR"]
+
+
+def test_outside_environment_knows_no_test_server() -> None:
+    outside = testing.outside_environment()
+
+    assert outside["PATH"] == os.environ["PATH"]
+    assert not any(os.environ["REDIS_URL"].rpartition("/")[0] in value for value in outside.values())
+    assert "DATABASE_URL" not in outside
