@@ -69,12 +69,12 @@ class Response:
 
 
 def json_response(value: object, status: int = 200) -> Response:
-    return Response(status, json.dumps(value, ensure_ascii=False).encode(), "application/json; charset=utf-8")
+    return Response(status, json.dumps(value).encode(), "application/json; charset=utf-8")
 
 
 def html_response(text: str, status: int = 200) -> Response:
     policy = {"Content-Security-Policy": "default-src 'none'; style-src 'self'; form-action 'self'"}
-    return Response(status, text.encode(), "text/html; charset=utf-8", policy)
+    return Response(status, text.encode(errors="replace"), "text/html; charset=utf-8", policy)
 
 
 def see_other(location: str) -> Response:

@@ -34,7 +34,7 @@ class Answer:
 
 
 class Bus:
-    """Guarded by `guard`: whoever calls holds it. `wake` is called when `answers` grew without a frame from the host."""
+    """Guarded by `guard`: whoever calls holds it. `wake` is called when `answers` grew without a word from the host."""
 
     def __init__(self, boards: Sequence[Board], faults: Faults, mode: str, auto_pull_s: float | None = None) -> None:
         self.guard = threading.RLock()
@@ -82,6 +82,9 @@ class Bus:
             for frame in board.hear(data):
                 self._release_late(heard_at)
                 self._obey(board, frame, heard_at)
+                if board.baud != baud:  # what follows in the same breath came at the old speed
+                    board.forget_partial()
+                    break
 
     def move_cart(self, board: Board, lock: Lock, *, taken: bool) -> None:
         """Raises CartLockedError when it is taken from a closed hook."""

@@ -1,4 +1,4 @@
-"""The pair of wires: a pseudo-terminal that takes as long as RS485 would, where two speakers spoil each other's words."""
+"""The pair of wires: a pseudo-terminal that takes as long as RS485 would, where two speakers spoil each other."""
 
 import os
 import select

@@ -1,7 +1,7 @@
 """KERONG CU16: 16 locks with hook and infrared bits; `STX ADDR CMD [DATA] ETX SUM`, SUM an 8-bit sum of all before it.
 
 ADDR is `board << 4 | lock`. An unlock has no answer (option `ack`: the state, as some firmware is said to do): only the
-hook tells. Frames as used by the public drivers (kerong-lib and its TypeScript sibling); the maker's own document was not readable.
+hook tells. Frames as used by the public drivers (kerong-lib and its TypeScript sibling).
 """
 
 from enum import IntEnum

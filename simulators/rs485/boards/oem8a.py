@@ -2,7 +2,8 @@
 
 `HEAD BOARD LOCK FUNC BCC`. A lock's state byte is 0x11 for closed and 0x00 for open, and an unlock is answered with the
 state after the pulse, so a failed unlock is answered by its own bytes. Both depend on the feedback wiring (option
-`flipped`). The state of all locks comes as three bytes, locks 1 to 8 first (option `reversed`: last). Option `reports`: hooks that move are told unasked (head 0x82).
+`flipped`). The state of all locks comes as three bytes, locks 1 to 8 first (option `reversed`: last).
+Option `reports`: hooks that move are told unasked (head 0x82).
 The board has no sensor for the cart itself.
 """
 

@@ -1,0 +1,1 @@
+"""One module per vendor: its paths, its credentials, its numbers, its errors."""
