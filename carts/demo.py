@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import dataclass
+from decimal import Decimal
 
 from django.db import transaction
 
@@ -77,8 +78,8 @@ def _branch(chain: Chain, number: int, chance: random.Random) -> Branch:
         city=city,
         address=f"{chance.randint(1, 120)} Market Street, {city}",
         time_zone=zone,
-        latitude=round(latitude + spread, 6),
-        longitude=round(longitude + spread, 6),
+        latitude=Decimal(f"{latitude + spread:.6f}"),
+        longitude=Decimal(f"{longitude + spread:.6f}"),
     )
 
 

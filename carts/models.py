@@ -37,7 +37,7 @@ class Cart(models.Model):
     condition = models.CharField(max_length=12, choices=CartCondition, default=CartCondition.OK)
     maintenance_notes = models.TextField(blank=True)
     lock_state = models.CharField(max_length=10, choices=LockState, default=LockState.UNKNOWN)
-    present = models.BooleanField(null=True, help_text=_("What the sensor behind the lock says."))
+    present = models.BooleanField(null=True, blank=True, help_text=_("What the sensor behind the lock says."))
     lock_seq = models.BigIntegerField(default=-1, help_text=_("Order of the last report; older ones are ignored."))
     lock_reported_at = models.DateTimeField(null=True, blank=True)
     last_used = models.DateTimeField(null=True, blank=True)

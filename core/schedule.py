@@ -13,11 +13,13 @@ def periodic(task_name: str, every: timedelta) -> None:
 
 def upsert_periodic_tasks(sender: Any = None, **kwargs: Any) -> None:
     """Create the rows that are missing. Runs after each migrate."""
+    from django.utils.module_loading import autodiscover_modules
     from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
-    # post_migrate fires once per app; ours must run after django_celery_beat's tables exist.
+    # post_migrate fires once per app, after the tables of all of them exist; once is enough.
     if getattr(sender, "name", "core") != "core":
         return
+    autodiscover_modules("tasks")  # which declare themselves when imported
     for name, every in _periodic.items():
         schedule, _ = IntervalSchedule.objects.get_or_create(
             every=int(every.total_seconds()), period=IntervalSchedule.SECONDS
