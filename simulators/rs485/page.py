@@ -43,7 +43,7 @@ def _render_lock(address: int, lock: dict[str, Any]) -> str:
     path = f"/boards/{address}/locks/{lock['number']}"
     buttons = "".join(f'<button formaction="{path}/{verb}">{verb}</button>' for verb in verbs)
     return f"""<li class="{lock["hook"]}"><strong>{mark} {lock["number"]}</strong> <span>{", ".join(words)}</span>
-<small>fired {lock["firings"]} times</small><form method="post">{buttons}</form></li>"""
+<small>fired {lock["firings"]} times</small><form method="post" class="row">{buttons}</form></li>"""
 
 
 def _render_faults(state: dict[str, Any]) -> str:

@@ -124,7 +124,7 @@ def _render_page(messages: list[Message]) -> str:
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="refresh" content="{REFRESH_S}"><title>SMS inbox ({len(messages)})</title>
 <link rel="stylesheet" href="/page.css"></head><body><header><h1>SMS inbox</h1>
-<p>{len(messages)} messages (UTC), newest first</p></header><main><section><table>
+<p>{len(messages)} in the inbox, newest first, times in UTC</p></header><main><section><table>
 <thead><tr><th>At</th><th>To</th><th>Text</th><th>Through</th><th>Sender</th></tr></thead>
 <tbody>{rows or empty}</tbody></table>
 </section><form method="post" action="/messages/clear"><button>Empty the inbox</button></form></main></body></html>"""
