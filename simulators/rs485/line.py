@@ -15,6 +15,7 @@ from simulators.rs485.faults import overlap
 from simulators.rs485.timing import Schedule
 
 READ_BYTES = 4096
+MAX_BACKLOG_S = 5.0  # of wire time the host may be ahead; a real port's buffer is far smaller
 LONE_BYTE_S = 0.001  # least gap between bytes sent one at a time
 
 _SPEEDS = {getattr(termios, f"B{baud}"): baud for baud in (1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200, 230400)}
@@ -99,6 +100,9 @@ class Line:
         self.counters["host_bytes"] += len(data)
         baud = self._host_baud()
         done_at = max(now, self._host_done_at) + self.bus.timing.wire_s(len(data), baud)
+        if done_at - now > MAX_BACKLOG_S:
+            self.counters["host_overrun_bytes"] += len(data)
+            return
         self._host_done_at = done_at
         if self._speaking:
             self._collide("the host spoke over an answer")

@@ -113,6 +113,17 @@ def test_a_host_that_never_reads_does_not_stop_the_bus(bench: Bench) -> None:
     assert bench.host.ask(GET_STATE, 9) == GOOD
 
 
+def test_a_host_far_ahead_of_the_wire_loses_bytes_and_not_the_bus(tmp_path: Path) -> None:
+    with run_bus(tmp_path, "--baud", "9600") as bench:
+        for _ in range(20):
+            bench.host.send("00" * 1000)
+        counters = wait_for(
+            lambda: (found := bench.http.get("/state").json()["counters"]).get("host_bytes") == 20_000 and found,
+            "the flood to be read",
+        )
+        assert counters["host_overrun_bytes"] >= 15_000
+
+
 def test_a_second_bus_takes_over_the_link_and_keeps_it(tmp_path: Path) -> None:
     (tmp_path / "old").mkdir()
     (tmp_path / "new").mkdir()
