@@ -1,6 +1,7 @@
 /* What native elements leave open.
  *
- * #sheet is a <dialog> whose #sheet-body HTMX fills: it opens when it gets content and closes when an answer brings none.
+ * #sheet is a <dialog> whose #sheet-body HTMX fills: it opens when it gets content and closes when an answer brings none. Forms in
+ * it are sent by HTMX, which keeps the page below; the same forms on their own page are plain.
  * [data-dismiss] removes the .toast around it; a click on a dialog's backdrop closes it; a menu closes on Escape and outside clicks.
  */
 (() => {
@@ -14,6 +15,10 @@
       const filled = body.childElementCount > 0;
       if (filled && !sheet.open) sheet.showModal();
       if (!filled && sheet.open) sheet.close();
+    });
+    body.addEventListener("submit", (event) => {
+      event.preventDefault();
+      window.htmx.ajax("POST", event.target.getAttribute("action"), { source: event.target, target: body, swap: "innerHTML show:none" });
     });
     sheet.addEventListener("close", () => body.replaceChildren());
     sheet.addEventListener("click", (event) => event.target === sheet && sheet.close());
