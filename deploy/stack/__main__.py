@@ -59,26 +59,21 @@ def _start(layout: Layout, supervisor: Supervisor) -> None:
     supervisor.start(*servers.services())
     if servers.cluster is not None:
         servers.cluster.create_database()
-    supervisor.start(*application.simulators())
     with_pi = os.environ.get("SIMULATED_PI") != "0"
-    addresses = _prepare(layout, supervisor, application, with_pi=with_pi)
-    supervisor.start(application.web())
+    prepare = application.prepare(enrol=with_pi and not application.pi_is_enrolled())
+    if application.schema_is_current():
+        supervisor.start(prepare, application.web(), *application.simulators())
+    else:
+        supervisor.start(prepare, *application.simulators())
+        supervisor.start(application.web())
+    prepared = application.take_prepared()
     write_private(layout.run_file, json.dumps(application.description(), indent=1))
+    supervisor.start(application.bridge())
     supervisor.start(*application.background())
     if with_pi:
-        supervisor.start(application.simulated_pi())
-    _show(addresses)
-
-
-def _prepare(layout: Layout, supervisor: Supervisor, application: Application, *, with_pi: bool) -> dict[str, str]:
-    result = layout.var / "prepared.json"
-    supervisor.run_step(application.prepare(str(result), enrol=with_pi and not application.pi_is_enrolled()))
-    prepared = json.loads(result.read_text())
-    result.unlink()
-    if with_pi:
         application.write_pi_configuration(prepared["enrolment_code"])
-    addresses: dict[str, str] = prepared["addresses"]
-    return addresses
+        supervisor.start(application.simulated_pi())
+    _show(prepared["addresses"])
 
 
 def _show(addresses: dict[str, str]) -> None:
@@ -111,9 +106,8 @@ def manage(layout: Layout, arguments: list[str]) -> int:
             application = Application.plan(layout, servers, os.environ)
             supervisor.start(*servers.services())
             if servers.cluster is not None and servers.cluster.create_database():
-                result = layout.var / "prepared.json"
-                supervisor.run_step(application.prepare(str(result), enrol=False))
-                result.unlink()
+                supervisor.start(application.prepare(enrol=False))
+                application.take_prepared()
             return _manage(arguments, application.environment)
         except (StartFailed, NoServiceAccount) as failure:
             return _refuse(str(failure))

@@ -1,13 +1,16 @@
 """The product's own processes and the simulators around it."""
 
+import hashlib
 import http.client
 import json
 import os
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
-from deploy.stack.layout import HOST, Layout, Ports, web_port, write_private
+from deploy.stack.layout import HOST, ROOT, Layout, Ports, web_port, write_private
 from deploy.stack.process import Service
 from deploy.stack.servers import Servers
 
@@ -85,13 +88,16 @@ class Application:
         )
         # A page holds its websocket open: a stop doesn't wait for it.
         command += ("--timeout-graceful-shutdown", "3", "--no-access-log", "--log-level", "warning")
-        return self._django("web", command, ready=True)
+        return self._django("web", command, ready=lambda: self._health() is not None)
+
+    def bridge(self) -> Service:
+        """Ready once it speaks to the broker: a Pi that comes earlier is turned away."""
+        return self._django("bridge", (sys.executable, "manage.py", "run_mqtt_bridge"), ready=self._broker_is_reached)
 
     def background(self) -> list[Service]:
         celery = (sys.executable, "-m", "celery", "-A", "config")
         schedule = ("--scheduler", "django_celery_beat.schedulers:DatabaseScheduler", "--pidfile=")
         return [
-            self._django("bridge", (sys.executable, "manage.py", "run_mqtt_bridge")),
             self._django("worker", (*celery, "worker", "--concurrency", "2", "--loglevel", "WARNING")),
             self._django("beat", (*celery, "beat", "--loglevel", "WARNING", *schedule)),
         ]
@@ -117,11 +123,35 @@ class Application:
         configuration = self.layout.pi / "config.json"
         return Service(name="pi", command=(sys.executable, "-m", "pi_client", "--config", str(configuration)))
 
-    def prepare(self, result: str, *, enrol: bool) -> Service:
-        """Migrate, seed, print the addresses; `result` is the file the answers go to."""
+    def prepare(self, *, enrol: bool) -> Service:
+        """Migrate, seed, print the addresses; the answers are for `take_prepared`."""
         command: tuple[str, ...] = (sys.executable, "-m", "deploy.stack.prepare", "--base-url", self.web_url)
-        command += ("--result", result) + (("--enrol", DEMO_BRANCH, DEMO_DEVICE) if enrol else ())
-        return self._django("prepare", command, ready_within=180.0)
+        command += ("--result", str(self._prepared_file)) + (("--enrol", DEMO_BRANCH, DEMO_DEVICE) if enrol else ())
+        return replace(self._django("prepare", command, ready_within=180.0), once=True)
+
+    def take_prepared(self) -> dict[str, Any]:
+        """What `prepare` answered. Its file holds sign-in links and does not stay."""
+        prepared: dict[str, Any] = json.loads(self._prepared_file.read_text())
+        self._prepared_file.unlink()
+        self._schema_file.write_text(self._schema())
+        return prepared
+
+    def schema_is_current(self) -> bool:
+        """Whether this database had these very migrations last time: then nothing has to wait for `prepare`."""
+        return self._schema_file.exists() and self._schema_file.read_text() == self._schema()
+
+    def _schema(self) -> str:
+        migrations = "\n".join(sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("*/migrations/*.py")))
+        known = f"{migrations}\n{(ROOT / 'requirements.txt').read_text()}\n{self._known('DATABASE_URL')}"
+        return hashlib.sha256(known.encode()).hexdigest()
+
+    @property
+    def _prepared_file(self) -> Path:
+        return self.layout.var / "prepared.json"
+
+    @property
+    def _schema_file(self) -> Path:
+        return self.layout.var / "schema"
 
     def pi_is_enrolled(self) -> bool:
         """Whether the simulated Pi has a token for this stack: one that leads to another broker is of no use."""
@@ -152,26 +182,31 @@ class Application:
         return f"{self.environment['MQTT_PUBLIC_HOST']}:{self.environment['MQTT_PUBLIC_PORT']}"
 
     def _django(
-        self, name: str, command: tuple[str, ...], *, ready: bool = False, ready_within: float = 60.0
+        self,
+        name: str,
+        command: tuple[str, ...],
+        *,
+        ready: Callable[[], bool] | None = None,
+        ready_within: float = 60.0,
     ) -> Service:
-        return Service(
-            name=name,
-            command=command,
-            environment={**self.environment, "PROCESS_NAME": name},
-            ready=self._serves if ready else None,
-            ready_within=ready_within,
-        )
+        environment = {**self.environment, "PROCESS_NAME": name}
+        return Service(name=name, command=command, environment=environment, ready=ready, ready_within=ready_within)
 
-    def _serves(self) -> bool:
-        """Whether the web process answers at all; what it says about its neighbours comes later."""
+    def _broker_is_reached(self) -> bool:
+        health = self._health()
+        return health is not None and health["components"]["broker"]["status"] == "ok"
+
+    def _health(self) -> dict[str, Any] | None:
+        """What the web process says about the stack; None while it says nothing."""
         connection = http.client.HTTPConnection(HOST, self.web_port, timeout=10)
         try:
             connection.request("GET", "/healthz")
-            return connection.getresponse().status in (200, 503)
-        except OSError:
-            return False
+            health: dict[str, Any] = json.loads(connection.getresponse().read())
+        except (OSError, http.client.HTTPException, ValueError):
+            return None
         finally:
             connection.close()
+        return health
 
     def _known(self, name: str) -> str:
         return self.environment.get(name) or os.environ[name]

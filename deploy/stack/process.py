@@ -34,6 +34,8 @@ class Service:
     user: str | None = None
     # A file the process writes when it is ready; removed before each start so that an old one proves nothing.
     ready_file: Path | None = None
+    # Does its work and ends: ready once it has ended well, and not started again.
+    once: bool = False
 
 
 class Process:
@@ -79,6 +81,10 @@ class Process:
         return self._popen is not None and self._popen.poll() is None
 
     def is_ready(self) -> bool:
+        if self.service.once:
+            return self.exit_code == 0
+        if not self.running:
+            return False
         if self.service.ready_file is not None and not self.service.ready_file.exists():
             return False
         return self.service.ready is None or self.service.ready()

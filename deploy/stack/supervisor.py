@@ -62,31 +62,17 @@ class Supervisor:
         waiting = list(stage)
         while waiting:
             for process in list(waiting):
-                if process.is_ready() and process.running:
+                if process.is_ready():
                     waiting.remove(process)
-                    self._say(f"{process.service.name} is up ({time.monotonic() - began:.1f} s)")
+                    self._say(
+                        f"{process.service.name} is {'done' if process.service.once else 'up'} ({time.monotonic() - began:.1f} s)"
+                    )
                 elif not process.running or time.monotonic() - began > process.service.ready_within:
                     raise StartFailed(_why(process))
             if waiting and self._stop.wait(POLL_S):
                 raise StopRequested
         if self._stop.is_set():
             raise StopRequested
-
-    def run_step(self, service: Service) -> None:
-        """Run a one-off command to its end. Raises StartFailed when it fails, StopRequested on a signal."""
-        process = Process(service, self._logs / f"{service.name}.log")
-        process.start()
-        try:
-            deadline = process.started_at + service.ready_within
-            while process.running:
-                if self._stop.wait(POLL_S):
-                    raise StopRequested
-                if time.monotonic() > deadline:
-                    raise StartFailed(_why(process))
-            if process.exit_code:
-                raise StartFailed(_why(process))
-        finally:
-            process.kill_group()
 
     def watch(self) -> None:
         """Restart what dies, with growing pauses, until a signal asks for the stop."""
@@ -100,6 +86,8 @@ class Supervisor:
 
     def _tend(self, process: Process) -> None:
         name, now = process.service.name, time.monotonic()
+        if process.service.once:
+            return
         if process.running:
             process.bound_log()
             if now - process.started_at > STEADY_AFTER_S:

@@ -73,7 +73,17 @@ def test_start_of_a_service_that_stays_silent_fails(supervisor: Supervisor) -> N
 
 def test_step_that_fails_tells_why(supervisor: Supervisor) -> None:
     with pytest.raises(StartFailed, match=r"migrate ended \(code 1\)(.|\n)*ZeroDivisionError"):
-        supervisor.run_step(python_service("migrate", "1 / 0"))
+        supervisor.start(python_service("migrate", "1 / 0", once=True))
+
+
+def test_step_is_waited_for_and_not_repeated(supervisor: Supervisor, folder: Path) -> None:
+    count = folder / "count"
+    code = f"import time; time.sleep(0.2); open({str(count)!r}, 'a').write('once ')"
+
+    supervisor.start(python_service("migrate", code, once=True))
+    supervisor.tend()
+
+    assert count.read_text() == "once "
 
 
 def test_dead_child_is_started_again(supervisor: Supervisor, said: list[str]) -> None:
