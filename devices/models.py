@@ -53,6 +53,7 @@ class Presence(models.Model):
     device = models.OneToOneField(Device, on_delete=models.CASCADE, primary_key=True, related_name="presence")
     state = models.CharField(max_length=10, choices=PresenceState, default=PresenceState.OFFLINE)
     connection_id = models.UUIDField(null=True, help_text="Of the MQTT connection that is up; none when it is down.")
+    lost_connection_id = models.UUIDField(null=True, help_text="Of the last connection whose end was told.")
     boot_id = models.UUIDField(null=True)
     connected_at = models.DateTimeField(null=True)
     last_heartbeat_at = models.DateTimeField(null=True)

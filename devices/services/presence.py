@@ -25,6 +25,7 @@ class Heartbeat:
 
     firmware_version: str = ""
     boot_id: UUID | None = None
+    connection_id: UUID | None = None
     uptime_s: int | None = None
     outbox_depth: int | None = None
     load_1m: float | None = None
@@ -46,18 +47,29 @@ def record_birth(*, device_id: UUID, connection_id: UUID, boot_id: UUID, firmwar
 
 def record_will(*, device_id: UUID, connection_id: UUID) -> bool:
     """A connection is gone. False when it is not the present one: a late will hides no newer birth."""
-    return _change(device_id, Q(connection_id=connection_id), state=PresenceState.OFFLINE, connection_id=None)
+    return _change(
+        device_id,
+        Q(connection_id=connection_id),
+        state=PresenceState.OFFLINE,
+        connection_id=None,
+        lost_connection_id=connection_id,
+    )
 
 
 def record_heartbeat(*, device: Device, heartbeat: Heartbeat) -> list[Command]:
     """Note a sign of life and hand out the commands that may arrive late. Three queries when nothing changed.
 
-    Without an MQTT connection the device lives but can't be told anything quickly: degraded.
+    Without an MQTT connection the device lives but can't be told anything quickly: degraded. A connection whose birth
+    was lost on the way (nobody listened at that moment) is learnt from the heartbeat, unless its end was told.
     """
     now = timezone.now()
     presence: Presence = device.presence
-    state = PresenceState.ONLINE if presence.connection_id else PresenceState.DEGRADED
+    connection_id = presence.connection_id
+    if heartbeat.connection_id and heartbeat.connection_id != presence.lost_connection_id:
+        connection_id = heartbeat.connection_id
+    state = PresenceState.ONLINE if connection_id else PresenceState.DEGRADED
     fields: dict[str, Any] = {
+        **({"connection_id": connection_id, "connected_at": now} if connection_id != presence.connection_id else {}),
         "last_heartbeat_at": now,
         "uptime_s": heartbeat.uptime_s,
         "outbox_depth": heartbeat.outbox_depth,
