@@ -33,5 +33,6 @@
   setInterval(show, 1000);
   document.addEventListener("visibilitychange", show);
   document.addEventListener("live:swapped", show);
+  document.addEventListener("htmx:afterSwap", show);
   show();
 })();
