@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from deploy.stack.application import Application
-from deploy.stack.layout import AlreadyRunning, Layout, write_private
+from deploy.stack.layout import AlreadyRunning, Layout, PortTaken, write_private
 from deploy.stack.postgres import NoServiceAccount
 from deploy.stack.servers import Servers
 from deploy.stack.supervisor import StartFailed, StopRequested, Supervisor
@@ -39,7 +39,7 @@ def up(layout: Layout) -> int:
         try:
             _start(layout, supervisor)
             supervisor.watch()
-        except (StartFailed, NoServiceAccount) as failure:
+        except (StartFailed, NoServiceAccount, PortTaken) as failure:
             return _refuse(str(failure))
         except StopRequested:
             pass
@@ -109,7 +109,7 @@ def manage(layout: Layout, arguments: list[str]) -> int:
                 supervisor.start(application.prepare(enrol=False))
                 application.take_prepared()
             return _manage(arguments, application.environment)
-        except (StartFailed, NoServiceAccount) as failure:
+        except (StartFailed, NoServiceAccount, PortTaken) as failure:
             return _refuse(str(failure))
         except StopRequested:
             return 130

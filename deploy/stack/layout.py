@@ -26,6 +26,10 @@ class AlreadyRunning(Exception):
     """Another supervisor holds this VAR_DIR."""
 
 
+class PortTaken(Exception):
+    """The port that was asked for is another program's."""
+
+
 @dataclass(frozen=True)
 class Layout:
     """The paths of one stack."""
@@ -135,8 +139,10 @@ class Ports:
 
 
 def web_port(environment: Mapping[str, str]) -> int:
-    """`PORT` as given, otherwise 8000 or the next free one."""
+    """`PORT` as given, otherwise 8000 or the next free one. Raises PortTaken."""
     if wanted := environment.get("PORT"):
+        if not is_free(int(wanted)):
+            raise PortTaken(f"PORT={wanted} is in use by another program.")
         return int(wanted)
     return next(port for port in range(DEFAULT_WEB_PORT, DEFAULT_WEB_PORT + 1000) if is_free(port))
 

@@ -64,9 +64,8 @@ class Supervisor:
             for process in list(waiting):
                 if process.is_ready():
                     waiting.remove(process)
-                    self._say(
-                        f"{process.service.name} is {'done' if process.service.once else 'up'} ({time.monotonic() - began:.1f} s)"
-                    )
+                    state = "done" if process.service.once else "up"
+                    self._say(f"{process.service.name} is {state} ({time.monotonic() - began:.1f} s)")
                 elif not process.running or time.monotonic() - began > process.service.ready_within:
                     raise StartFailed(_why(process))
             if waiting and self._stop.wait(POLL_S):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.stack.layout import HOST, ROOT, AlreadyRunning, Layout, Ports, Secrets, web_port, write_private
+from deploy.stack.layout import HOST, ROOT, AlreadyRunning, Layout, Ports, PortTaken, Secrets, web_port, write_private
 
 
 def test_layout_var_dir_is_relative_to_the_project(tmp_path: Path) -> None:
@@ -48,10 +48,12 @@ def test_port_taken_by_another_is_replaced(folder: Path) -> None:
 
 
 def test_web_port_is_as_asked_or_the_next_free_one() -> None:
-    assert web_port({"PORT": "8123"}) == 8123
     free = web_port({})
+    assert web_port({"PORT": str(free)}) == free
     with socket.create_server((HOST, free)):
         assert web_port({}) > free
+        with pytest.raises(PortTaken):
+            web_port({"PORT": str(free)})
 
 
 def test_lock_is_held_by_one(folder: Path) -> None:
