@@ -27,7 +27,10 @@ class Size:
     carts: int
 
 
-SIZES = {"small": Size(chains=2, branches=2, boards=1, carts=12), "large": Size(chains=10, branches=20, boards=4, carts=41)}
+SIZES = {
+    "small": Size(chains=2, branches=2, boards=1, carts=12),
+    "large": Size(chains=10, branches=20, boards=4, carts=41),
+}
 _CHAINS = ["Fresh Market", "Corner Basket", "Green Aisle", "Bazaar Plus", "Marché du Jour", "Daily Grove"]
 _CITIES = [
     ("Haifa Center", "Haifa", "Asia/Jerusalem", 32.7940, 34.9896),
@@ -40,7 +43,7 @@ _CITIES = [
 
 def seed_demo(*, seed: int, size: str) -> None:
     """Build what is missing of the demo; what is there stays as it is."""
-    chance = random.Random(seed)  # noqa: S311 (demo data, not a secret)
+    chance = random.Random(seed)
     wanted = SIZES[size]
     admin = ensure_user(email=ADMIN_EMAIL, name="Demo Admin")
     grant_role(user=admin, role="manager")
@@ -55,9 +58,7 @@ def seed_demo(*, seed: int, size: str) -> None:
         email = f"manager@{chain.slug}.example"
         grant_role(user=ensure_user(email=email, name=f"{chain.name} manager"), role="chain_manager", chain=chain)
     first = Branch.objects.get(code=FIRST_BRANCH)
-    grant_role(
-        user=ensure_user(email="branch@cartwise.example", name="Noa"), role="branch_manager", branch=first
-    )
+    grant_role(user=ensure_user(email="branch@cartwise.example", name="Noa"), role="branch_manager", branch=first)
 
 
 def _chain(index: int) -> Chain:

@@ -35,8 +35,15 @@ def branch_figures(branch: Branch) -> list[Figure]:
     today = list(
         Rental.objects.filter(branch=branch, created_at__gte=midnight)
         .select_related("unlock_command")
-        .only("status", "start_time", "actual_return", "created_at", "unlock_command__status",
-              "unlock_command__issued_at", "unlock_command__finished_at")
+        .only(
+            "status",
+            "start_time",
+            "actual_return",
+            "created_at",
+            "unlock_command__status",
+            "unlock_command__issued_at",
+            "unlock_command__finished_at",
+        )
         .order_by("created_at")
     )
     running = Rental.objects.filter(branch=branch, status__in=RUNNING_RENTALS)
@@ -56,7 +63,9 @@ def _out_now(out: int, today: list[Rental], midnight: datetime, now: datetime) -
         sum(
             1
             for rental in today
-            if rental.start_time and rental.start_time <= at and (rental.actual_return is None or rental.actual_return > at)
+            if rental.start_time
+            and rental.start_time <= at
+            and (rental.actual_return is None or rental.actual_return > at)
         )
         for at in moments
     ]
@@ -68,7 +77,9 @@ def _unlock_time(today: list[Rental]) -> Figure:
     times = [
         (rental.unlock_command.finished_at - rental.unlock_command.issued_at) / timedelta(milliseconds=1)
         for rental in today
-        if rental.unlock_command and rental.unlock_command.finished_at and rental.unlock_command.status == CommandStatus.DONE
+        if rental.unlock_command
+        and rental.unlock_command.finished_at
+        and rental.unlock_command.status == CommandStatus.DONE
     ]
     if not times:
         return Figure(_("Unlock p95 today"), "–", note=_("no unlocks yet"))
@@ -96,5 +107,7 @@ def sparkline(values: list[float]) -> str:
     low, high = min(points), max(points)
     scale = (SPARK_HEIGHT - 4) / (high - low) if high > low else 0
     step = SPARK_WIDTH / (len(points) - 1)
-    coordinates = (f"{index * step:.1f} {SPARK_HEIGHT - 2 - (value - low) * scale:.1f}" for index, value in enumerate(points))
+    coordinates = (
+        f"{index * step:.1f} {SPARK_HEIGHT - 2 - (value - low) * scale:.1f}" for index, value in enumerate(points)
+    )
     return "M" + " L".join(coordinates)

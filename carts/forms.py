@@ -19,7 +19,7 @@ class PhoneForm(forms.Form):
         super().__init__(*args, **kwargs)
         choices = [(region, f"{region} {prefix}") for region, prefix in countries()]
         field = self.fields["country"]
-        assert isinstance(field, forms.ChoiceField)  # noqa: S101 (declared above; for the type checker)
+        assert isinstance(field, forms.ChoiceField)
         field.choices = choices
 
     def clean(self) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from carts.enums import CartCondition, CartStatus
 from carts.models import Cart
 from core.models import StateChange
 
-_WORDS = {**dict(CartStatus.choices), **dict(CartCondition.choices)}
-_KINDS = {CartCondition.SUSPECT: "warn", CartCondition.MAINTENANCE: "bad"}
+_WORDS: dict[str, Any] = {**dict(CartStatus.choices), **dict(CartCondition.choices)}
+_KINDS: dict[str, str] = {CartCondition.SUSPECT: "warn", CartCondition.MAINTENANCE: "bad"}
 
 
 def cart_history(cart: Cart, most: int = 30) -> list[dict[str, Any]]:

@@ -101,9 +101,7 @@ class Rental(models.Model):
         indexes = [
             models.Index(fields=["branch", "-created_at"]),
             models.Index(fields=["customer", "-created_at"]),
-            models.Index(
-                fields=["expected_return"], condition=Q(status=RentalStatus.ACTIVE), name="rental_active_due"
-            ),
+            models.Index(fields=["expected_return"], condition=Q(status=RentalStatus.ACTIVE), name="rental_active_due"),
         ]
 
     def __str__(self) -> str:

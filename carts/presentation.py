@@ -218,7 +218,11 @@ def cart_tile(cart: Cart) -> CartTile:
 def cart_facts(cart: Cart) -> list[dict[str, str]]:
     """What is known about a cart, for its page."""
     sensor = {True: _("cart in its place"), False: _("no cart behind the lock"), None: _("no word yet")}
-    board = f"{cart.controller.device.name} · {cart.controller.port} · #{cart.controller.address}" if cart.controller else "–"
+    board = (
+        f"{cart.controller.device.name} · {cart.controller.port} · #{cart.controller.address}"
+        if cart.controller
+        else "–"
+    )
     return [
         {"label": _("Lock"), "value": str(LockState(cart.lock_state).label)},
         {"label": _("Sensor"), "value": sensor[cart.present]},

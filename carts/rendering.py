@@ -30,10 +30,16 @@ def render_branch_changes(branch_id: UUID, cart_ids: set[UUID], devices: bool, l
             for cart in Cart.objects.filter(pk__in=cart_ids, branch=branch)
         ]
         if cart_ids:
-            parts.append(render_to_string("carts/control_branch.html#rentals-table", {**page, "rentals": rental_rows(branch)}))
-            parts.append(render_to_string("carts/control_branch.html#figures", {**page, "figures": branch_figures(branch)}))
+            parts.append(
+                render_to_string("carts/control_branch.html#rentals-table", {**page, "rentals": rental_rows(branch)})
+            )
+            parts.append(
+                render_to_string("carts/control_branch.html#figures", {**page, "figures": branch_figures(branch)})
+            )
         if devices:
-            parts.append(render_to_string("carts/control_branch.html#devices-table", {**page, "devices": device_rows(branch)}))
+            parts.append(
+                render_to_string("carts/control_branch.html#devices-table", {**page, "devices": device_rows(branch)})
+            )
         return "\n".join(parts)
 
 

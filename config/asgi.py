@@ -1,5 +1,6 @@
 """ASGI entry point: pages and REST for `make up`, websockets everywhere."""
 
+# ruff: noqa: E402 (Django must be set up before anything that has models is imported)
 import os
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")

@@ -1,6 +1,7 @@
 """Settings, every value from the environment with a safe development default.
 
-A secret `NAME` may also be given as a file in `NAME_FILE`. What production must not start without is checked in `config.checks`.
+A secret `NAME` may also be given as a file, named in `NAME_FILE`. What production must not start without is checked in
+`config.checks`.
 """
 
 import json
@@ -16,7 +17,8 @@ env = environ.FileAwareEnv()
 ENVIRONMENT: str = env.str("ENVIRONMENT", "development")
 PRODUCTION = ENVIRONMENT == "production"
 DEBUG: bool = env.bool("DEBUG", False)
-SECRET_KEY: str = env.str("SECRET_KEY", "development-only-not-a-secret-0123456789abcdefghijklmnopq")
+DEVELOPMENT_SECRET = "development-only-not-a-secret-0123456789abcdefghijklmnopq"  # noqa: S105 (production refuses it)
+SECRET_KEY: str = env.str("SECRET_KEY", DEVELOPMENT_SECRET)
 # {key id: secret}: the first signs, all verify, so that keys rotate with overlap.
 JWT_KEYS: dict[str, str] = json.loads(env.str("JWT_KEYS", json.dumps({"dev": SECRET_KEY})))
 JWT_ISSUER: str = env.str("JWT_ISSUER", "cartwise")
@@ -206,7 +208,7 @@ REST_FRAMEWORK = {
 SPECTACULAR_SETTINGS = {
     "TITLE": "CartWise Back Office",
     "VERSION": "1.0.0",
-    "DESCRIPTION": "Carts, rentals, devices and telemetry of unattended retail. Errors come as one envelope (RFC 9457).",
+    "DESCRIPTION": "Carts, rentals, devices, telemetry of unattended retail. Errors come as one envelope (RFC 9457).",
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

@@ -5,6 +5,7 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
+from config import checks  # noqa: F401 (importing registers them)
 from core.health import healthz
 
 urlpatterns = [

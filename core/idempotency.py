@@ -37,7 +37,7 @@ def once(*, scope: str, key: str, request: Any, action: Callable[[], dict[str, A
             row = IdempotencyKey.objects.get(scope=scope, key=key)
             if row.request_hash != fingerprint:
                 raise KeyReused
-            return dict(row.response)
+            return dict(row.response or {})
         answer = action()
         IdempotencyKey.objects.filter(scope=scope, key=key).update(response=answer)
         return answer
@@ -51,7 +51,7 @@ def _claim(scope: str, key: str, fingerprint: str) -> bool:
             " ON CONFLICT (scope, key) DO NOTHING",
             [scope, key, fingerprint, timezone.now()],
         )
-        return cursor.rowcount == 1
+        return bool(cursor.rowcount == 1)
 
 
 def forget_old_keys() -> int:

@@ -50,7 +50,7 @@ def newest_key_id() -> str:
 def read(token: str, *, kind: str) -> dict[str, Any]:
     """Claims of a valid token of that kind. Raises `TokenError` for everything else."""
     try:
-        key_id = jwt.get_unverified_header(token).get("kid")
+        key_id = str(jwt.get_unverified_header(token).get("kid"))
         secret = settings.JWT_KEYS[key_id]
         return jwt.decode(
             token,

@@ -108,7 +108,11 @@ class EnrolmentCode(models.Model):
 
     branch = models.ForeignKey(Branch, on_delete=models.CASCADE, related_name="enrolment_codes")
     device = models.ForeignKey(
-        Device, on_delete=models.CASCADE, null=True, blank=True, related_name="enrolment_codes",
+        Device,
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="enrolment_codes",
         help_text=_("Whoever enrols becomes this prepared device."),
     )
     code_hmac = models.CharField(max_length=64, unique=True)

@@ -73,5 +73,7 @@ def round_trips_ms(device_ids: list[UUID], hours: int = 24) -> dict[UUID, float]
     ).values_list("device_id", "sent_at", "finished_at")
     times: dict[UUID, list[float]] = {}
     for device_id, sent_at, finished_at in rows[:5000]:
+        if sent_at is None or finished_at is None:
+            continue
         times.setdefault(device_id, []).append((finished_at - sent_at).total_seconds() * 1000)
     return {device_id: sorted(values)[len(values) // 2] for device_id, values in times.items()}

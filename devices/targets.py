@@ -1,4 +1,4 @@
-"""What hangs on a device's locks. The app that owns those things (carts) lies above this one and registers how to ask."""
+"""What hangs on a device's locks. The app that owns it (carts) lies above this one and registers how to ask."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
 """Who sees what, who may do what, and why. The only module that decides it.
 
-A model says where its tenants are: `chain_path` and `branch_path` (look-ups from the model, "pk" for itself) and, where a
-person owns rows by being their subject, `owner_path`. Another tenant's row does not exist: look-ups go through `visible`,
-so that a stranger gets 404, and only then ask `may`.
+A model says where its tenants are: `chain_path` and `branch_path` (look-ups from the model, "pk" for itself) and, where
+a person owns rows by being their subject, `owner_path`. Another tenant's row does not exist: look-ups go through
+`visible`, so that a stranger gets 404, and only then ask `may`.
 
 All grants of a person are read in one query and kept on the user object, which lives as long as the request.
 """
@@ -16,6 +16,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from core.errors import NotAllowed
 from tenants.enums import GrantScope, RoleCode
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound=models.Model)
 
+_KEPT = "_grants_in_force"
 # Permissions everyone has on what is their own.
 OWN = frozenset({"rentals:view", "rentals:return"})
 
@@ -49,20 +51,29 @@ class Reach:
     branches: frozenset[UUID]
 
 
+def person(user: "User | AnonymousUser") -> "User":
+    """The signed-in person, for services that act in somebody's name. Raises `NotAllowed` for nobody."""
+    from tenants.models import User
+
+    if not isinstance(user, User):
+        raise NotAllowed
+    return user
+
+
 def grants_of(user: "User | AnonymousUser") -> list["Grant"]:
     """Grants in force, with their roles. One query the first time."""
     from tenants.models import Grant
 
     if not user.is_authenticated or not user.is_active:
         return []
-    kept: list[Grant] | None = getattr(user, "_grants", None)
+    kept: list[Grant] | None = getattr(user, _KEPT, None)
     if kept is None:
         kept = list(
-            Grant.objects.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=timezone.now()), user=user).select_related(
-                "role", "branch"
-            )
+            Grant.objects.filter(
+                Q(expires_at__isnull=True) | Q(expires_at__gt=timezone.now()), user=user
+            ).select_related("role", "branch")
         )
-        user._grants = kept  # type: ignore[union-attr]
+        setattr(user, _KEPT, kept)
     return kept
 
 
@@ -114,9 +125,7 @@ def may(user: "User | AnonymousUser", permission: str, thing: object = None) -> 
 
 def is_platform_staff(user: "User | AnonymousUser") -> bool:
     """Holds a staff role on the platform."""
-    return any(
-        grant.scope == GrantScope.PLATFORM and grant.role.code != RoleCode.CUSTOMER for grant in grants_of(user)
-    )
+    return any(grant.scope == GrantScope.PLATFORM and grant.role.code != RoleCode.CUSTOMER for grant in grants_of(user))
 
 
 def is_manager(user: "User | AnonymousUser") -> bool:

@@ -28,9 +28,7 @@ def normalise_phone(raw: str, region: str = "IL") -> str:
 
 def countries() -> list[tuple[str, str]]:
     """(region, "+972") of each allowed country, for the country field."""
-    return [
-        (region, f"+{phonenumbers.country_code_for_region(region)}") for region in settings.OTP_COUNTRIES
-    ]
+    return [(region, f"+{phonenumbers.country_code_for_region(region)}") for region in settings.OTP_COUNTRIES]
 
 
 def _refused() -> InvalidInput:

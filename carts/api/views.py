@@ -24,6 +24,7 @@ from carts.enums import OPEN_RENTALS, RentalStatus
 from carts.models import Cart, Rental
 from core import idempotency
 from core.errors import InvalidInput, NotAllowed, NotFound
+from tenants import access
 from tenants.models import Branch
 from tenants.selectors import branch_visible_to, open_branch
 
@@ -80,7 +81,7 @@ class AssignView(APIView):
     )
     def post(self, request: Request, branch_id: UUID) -> Response:
         cart = _chosen_cart(request, open_branch(branch_id))
-        answer = services.start_rental(cart=cart, customer=request.user, idempotency_key=_key(request))
+        answer = services.start_rental(cart=cart, customer=access.person(request.user), idempotency_key=_key(request))
         return Response(answer, status=201)
 
 
@@ -111,9 +112,9 @@ class ReturnView(APIView):
         last = rentals.exclude(status=RentalStatus.VOIDED).order_by("-created_at").first()
         if last is None:
             raise NotFound
-        if not request.user.may("rentals:return", last):
+        if not access.may(request.user, "rentals:return", last):
             raise NotAllowed
-        return services.return_cart(rental=last, actor=request.user)
+        return services.return_cart(rental=last, actor=access.person(request.user))
 
 
 class RentalFilter(django_filters.FilterSet):

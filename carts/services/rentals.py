@@ -64,10 +64,14 @@ def start_rental(*, cart: Cart, customer: User, idempotency_key: str) -> dict[st
 def _start(cart_id: UUID, customer: User) -> dict[str, Any]:
     cart = lock_cart(cart_id)
     _require_free(cart)
-    assert cart.controller is not None  # noqa: S101 (just checked; for the type checker)
+    assert cart.controller is not None
     command = queue_command(device=cart.controller.device, type="unlock", target_id=cart.pk, actor=customer)
     rental = Rental.objects.create(
-        cart=cart, branch_id=cart.branch_id, customer=customer, unlock_command=command, status=RentalStatus.PENDING_UNLOCK
+        cart=cart,
+        branch_id=cart.branch_id,
+        customer=customer,
+        unlock_command=command,
+        status=RentalStatus.PENDING_UNLOCK,
     )
     transition(cart, to=CartStatus.RESERVED, table=CART_TRANSITIONS, actor=customer)
     ensure_customer_grant(user=customer, branch=cart.branch)
@@ -138,14 +142,17 @@ def _void(rental: Rental, cart: Cart, command: Command) -> None:
     )
     transition(cart, to=CartStatus.AVAILABLE, table=CART_TRANSITIONS, reason="rental voided")
     # A command that was never sent, or was cancelled in time, says nothing against the lock.
-    if command.status in (CommandStatus.FAILED, CommandStatus.UNKNOWN, CommandStatus.DONE) and cart.condition == CartCondition.OK:
+    if (
+        command.status in (CommandStatus.FAILED, CommandStatus.UNKNOWN, CommandStatus.DONE)
+        and cart.condition == CartCondition.OK
+    ):
         _suspect(cart, f"unlock: {reason}")
     outbox.publish(RentalVoided(rental.pk, rental.branch_id))
     _show(rental)
 
 
 def note_lock_report(*, cart_id: UUID, lock: str, present: bool | None, seq: int | None) -> None:
-    """What a Pi saw at a lock, asked or not. A closed hook with the cart behind it ends the rental; old news is ignored."""
+    """What a Pi saw at a lock, asked or not. A closed hook with its cart ends the rental; old news is ignored."""
     with transaction.atomic():
         cart = Cart.objects.select_for_update().filter(pk=cart_id).first()
         if cart is None or not _note_lock(cart, lock, present, seq):
@@ -203,7 +210,9 @@ def report_not_opened(*, rental: Rental, customer: User) -> Rental:
             recent = row.start_time is not None and timezone.now() - row.start_time <= NOT_OPENED_WITHIN
             if not recent or cart.present is False:
                 raise DomainError(_("The sensor says the cart has left its place. Please ask the staff."))
-            transition(row, to=RentalStatus.VOIDED, table=RENTAL_TRANSITIONS, reason="customer: did not open", actor=customer)
+            transition(
+                row, to=RentalStatus.VOIDED, table=RENTAL_TRANSITIONS, reason="customer: did not open", actor=customer
+            )
             _free(cart)
             _suspect(cart, "customer: did not open")
             outbox.publish(RentalVoided(row.pk, row.branch_id))
@@ -281,5 +290,3 @@ def _suspect(cart: Cart, reason: str) -> None:
 
 def _show(rental: Rental) -> None:
     live.announce(RentalChanged(rental.pk, rental.cart_id, rental.branch_id))
-
-

@@ -22,6 +22,7 @@ from carts.rendering import branch_heading, device_rows, rental_rows
 from core.errors import DomainError, NotAllowed, NotFound
 from core.views import error_page, say
 from devices.enums import PresenceState
+from tenants import access
 from tenants.selectors import branch_visible_to, branches_visible_to
 
 
@@ -127,7 +128,7 @@ def _cart_page(request: HttpRequest, found: Cart, form: NoteForm) -> HttpRespons
                 "facts": presentation.cart_facts(found),
                 "note": found.maintenance_notes,
             },
-            "actions": presentation.cart_actions(found) if request.user.may("carts:command", found) else [],
+            "actions": presentation.cart_actions(found) if access.may(request.user, "carts:command", found) else [],
             "idempotency_key": uuid4().hex,
             "maintenance_form": form,
             "rentals": [presentation.rental_row(row) for row in rentals],
@@ -154,7 +155,7 @@ def _command(request: HttpRequest, branch_id: UUID, cart_id: UUID, type_: str, d
     try:
         found = _cart(request, branch_id, cart_id, "carts:command")
         key = request.POST.get("idempotency_key", "")[:200] or uuid4().hex
-        services.command_cart(cart=found, type=type_, actor=request.user, idempotency_key=key)
+        services.command_cart(cart=found, type=type_, actor=access.person(request.user), idempotency_key=key)
     except (NotFound, NotAllowed) as error:
         return error_page(request, error)
     except DomainError as error:
@@ -205,7 +206,7 @@ def rental_end(request: HttpRequest, branch_id: UUID, rental_id: UUID) -> HttpRe
     form = ReasonForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
-            services.close_rental(rental=found, reason=form.cleaned_data["reason"], actor=request.user)
+            services.close_rental(rental=found, reason=form.cleaned_data["reason"], actor=access.person(request.user))
         except DomainError as error:
             form.add_error(None, say(error))
         else:
@@ -225,8 +226,6 @@ def _cart(request: HttpRequest, branch_id: UUID, cart_id: UUID, permission: str)
     found = selectors.cart_visible_to(request.user, cart_id)
     if found.branch_id != branch_id:
         raise NotFound
-    if not request.user.may(permission, found):
+    if not access.may(request.user, permission, found):
         raise NotAllowed
     return found
-
-

@@ -9,6 +9,7 @@ from django.contrib.auth import login
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
@@ -20,6 +21,7 @@ from carts.models import Rental
 from core.addresses import client_address
 from core.errors import DomainError, NotFound
 from core.views import error_page, say
+from tenants import access
 from tenants.models import Branch, User
 from tenants.services import ensure_customer, otp
 
@@ -47,7 +49,10 @@ def cart(request: HttpRequest, public_code: str) -> HttpResponse:
         "open_rental_url": reverse("carts:rental-detail", args=[own.pk]) if own else "",
     }
     if not free and (other := selectors.next_free_cart(found)):
-        context["alternative"] = {"cart_number": other.cart_number, "url": reverse("carts:cart", args=[other.public_code])}
+        context["alternative"] = {
+            "cart_number": other.cart_number,
+            "url": reverse("carts:cart", args=[other.public_code]),
+        }
     elif not free and found.controller and not found.controller.device.presence.connection_id:
         context["cart"]["state_word"] = _("out of reach")
     if request.user.is_authenticated:
@@ -169,7 +174,7 @@ def rental(request: HttpRequest, rental_id: UUID) -> HttpResponse:
 def rental_return(request: HttpRequest, rental_id: UUID) -> HttpResponse:
     """The customer says the cart is back."""
     try:
-        services.return_cart(rental=_own_rental(request, rental_id), actor=_person(request))
+        services.return_cart(rental=_own_rental(request, rental_id), actor=access.person(request.user))
     except NotFound as error:
         return error_page(request, error)
     except DomainError as error:
@@ -181,7 +186,7 @@ def rental_return(request: HttpRequest, rental_id: UUID) -> HttpResponse:
 def rental_did_not_open(request: HttpRequest, rental_id: UUID) -> HttpResponse:
     """The customer says it did not open."""
     try:
-        services.report_not_opened(rental=_own_rental(request, rental_id), customer=_person(request))
+        services.report_not_opened(rental=_own_rental(request, rental_id), customer=access.person(request.user))
     except NotFound as error:
         return error_page(request, error)
     except DomainError as error:
@@ -193,7 +198,7 @@ def rental_did_not_open(request: HttpRequest, rental_id: UUID) -> HttpResponse:
 @require_safe
 def history(request: HttpRequest) -> HttpResponse:
     """What this person rented."""
-    rows = selectors.own_rentals(request.user)[:100] if request.user.is_authenticated else []
+    rows = list(selectors.own_rentals(request.user)[:100]) if request.user.is_authenticated else []
     context = {
         "masked_phone": request.user.masked_phone if request.user.is_authenticated else "",
         "next": "/me/",
@@ -210,7 +215,9 @@ def history(request: HttpRequest) -> HttpResponse:
             for row in rows
         ],
     }
-    return render(request, "carts/customer_history.html", context)
+    # A list has one clock: that of the shop last rented at.
+    with timezone.override(rows[0].branch.time_zone if rows else None):
+        return render(request, "carts/customer_history.html", context)
 
 
 def _send_code(request: HttpRequest, phone_number: str) -> None:
@@ -246,12 +253,6 @@ def _own_rental(request: HttpRequest, rental_id: UUID) -> Rental:
     if found is None:
         raise NotFound
     return found
-
-
-def _person(request: HttpRequest) -> User:
-    if not isinstance(request.user, User):
-        raise NotFound
-    return request.user
 
 
 def _branch(branch: Branch) -> dict[str, str]:

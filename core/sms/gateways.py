@@ -17,7 +17,13 @@ TIMEOUT = httpx.Timeout(6.0, connect=3.0)
 
 def gateway() -> SmsGateway:
     """The gateway the settings name. Raises `KeyError` for a name nobody wrote an adapter for."""
-    return {"kavenegar": Kavenegar, "inforu": InforU, "019": Sms019, "twilio": Twilio}[settings.SMS_GATEWAY]()
+    adapters: dict[str, type[SmsGateway]] = {
+        "kavenegar": Kavenegar,
+        "inforu": InforU,
+        "019": Sms019,
+        "twilio": Twilio,
+    }
+    return adapters[settings.SMS_GATEWAY]()
 
 
 def _post(path: str, **arguments: Any) -> tuple[int, dict[str, Any]]:

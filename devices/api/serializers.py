@@ -1,10 +1,8 @@
 """Shapes of the devices' REST."""
 
-from typing import Any
-
 from rest_framework import serializers
 
-from devices.models import Device, TelemetryEvent
+from devices.models import Device, Presence, TelemetryEvent
 
 MAC = r"^([0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}\Z"
 
@@ -163,7 +161,7 @@ class DeviceOutput(serializers.ModelSerializer[Device]):
         return at.isoformat() if at else None
 
 
-class DeviceStatusOutput(serializers.Serializer[None]):
+class DeviceStatusOutput(serializers.Serializer[Presence]):
     """Whether a device can be reached and how it is doing."""
 
     device_id = serializers.UUIDField()
@@ -178,7 +176,7 @@ class DeviceStatusOutput(serializers.Serializer[None]):
     disk_free_mb = serializers.IntegerField()
     config_version = serializers.IntegerField()
 
-    def get_connected(self, presence: Any) -> bool:
+    def get_connected(self, presence: Presence) -> bool:
         return presence.connection_id is not None
 
 

@@ -35,6 +35,7 @@ from devices.mqtt.addresses import device_root
 from devices.selectors import device_config, devices_visible_to, telemetry_visible_to
 from devices.services.presence import Heartbeat
 from devices.services.tokens import issue_token, signed
+from tenants import access
 from tenants.selectors import branch_visible_to, chains_visible_to
 
 HEARTBEAT_INTERVAL_S = 30
@@ -92,9 +93,9 @@ class HeartbeatView(DeviceView):
         serializer = HeartbeatInput(data=request.data)
         serializer.is_valid(raise_exception=True)
         data = dict(serializer.validated_data)
-        figures = {name: data.get(name) for name in Heartbeat.__dataclass_fields__ if name in data}
+        figures: dict[str, Any] = {name: data[name] for name in Heartbeat.__dataclass_fields__ if name in data}
         commands = services.record_heartbeat(device=self.device, heartbeat=Heartbeat(**figures))
-        body = {
+        body: Any = {
             "status": "ok",
             "server_time": timezone.now(),
             "config_version": self.device.config_version,
@@ -170,7 +171,7 @@ class FirmwareView(APIView):
     )
     def put(self, request: Request, device_id: UUID) -> Response:
         device = _visible_device(request, device_id)
-        if not request.user.may("devices:change", device):
+        if not access.may(request.user, "devices:change", device):
             raise NotAllowed
         serializer = FirmwareInput(data=request.data)
         serializer.is_valid(raise_exception=True)
@@ -183,7 +184,7 @@ class TelemetryView(generics.ListAPIView[TelemetryEvent]):
     """Telemetry of a device, a branch or a chain, newest first; `from` and `to` bound it in time."""
 
     serializer_class = TelemetryOutput
-    filterset_fields = {"event_type": ["exact"], "timestamp": ["gte", "lt"]}  # noqa: RUF012
+    filterset_fields = {"event_type": ["exact"], "timestamp": ["gte", "lt"]}
 
     def get_queryset(self) -> QuerySet[TelemetryEvent]:
         if getattr(self, "swagger_fake_view", False):
@@ -223,7 +224,7 @@ def _visible_device(request: Request, device_id: UUID) -> Device:
 
 def _admitted(device: Device, token: DeviceToken) -> dict[str, Any]:
     row = Device.objects.select_related("branch__chain").get(pk=device.pk)
-    body = {
+    body: Any = {
         "device_id": row.pk,
         "device_token": signed(token),
         "token_expires_at": token.expires_at,

@@ -24,7 +24,9 @@ def device_root(device: Device) -> str:
 def device_topics(device: Device) -> tuple[list[str], list[str]]:
     """Topics the device itself (publishes to, receives from)."""
     branch = device.branch
-    own = [device_topic(branch.chain.slug, branch.code, device.pk, leaf) for leaf in ("status", "telemetry", "commands")]
+    own = [
+        device_topic(branch.chain.slug, branch.code, device.pk, leaf) for leaf in ("status", "telemetry", "commands")
+    ]
     return own[:2], own[2:]
 
 

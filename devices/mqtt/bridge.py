@@ -221,5 +221,3 @@ def _listen_arguments() -> dict[str, Any]:
         parameters.pop(name, None)
     parameters["application_name"] = "bridge-listen"
     return parameters
-
-

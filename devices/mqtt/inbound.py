@@ -7,7 +7,6 @@ from uuid import UUID
 
 from django.db import connection, transaction
 from django.utils import timezone
-from psycopg.types.json import Jsonb
 
 from core import outbox
 from devices import services
@@ -66,9 +65,9 @@ def _store_raw(where: Topic, topic: str, message_id: UUID, raw: object) -> bool:
         cursor.execute(
             "INSERT INTO devices_inboundmessage (source_id, message_id, topic, payload, received_at, rejected)"
             " VALUES (%s, %s, %s, %s, %s, '') ON CONFLICT DO NOTHING",
-            [where.id, message_id, topic, Jsonb(raw), timezone.now()],
+            [where.id, message_id, topic, json.dumps(raw), timezone.now()],
         )
-        return cursor.rowcount == 1
+        return bool(cursor.rowcount == 1)
 
 
 def _act(where: Topic, message: Message) -> str:

@@ -17,8 +17,8 @@ from pi_client.contract import CommandType, encode
 
 logger = logging.getLogger(__name__)
 
-# A bridge that dies between claim and publish loses the command for this long. Publishing the same id twice is harmless:
-# the device's journal knows it.
+# A bridge that dies between claim and publish loses the command for this long. Publishing the same id twice is
+# harmless: the device's journal knows it.
 LEASE = timedelta(seconds=2)
 Publish = Callable[[str, bytes, UUID], None]
 

@@ -1,7 +1,7 @@
 """Who may read and write what on the broker, told to it in Mosquitto's dynamic-security language.
 
-One client and one role a device: its own device topics and the topics of the carts on its own controllers, nothing else.
-A change ends the device's session, so only changes are sent; what was sent last is kept as a fingerprint.
+One client and one role a device: its own device topics and the topics of the carts on its own controllers, nothing
+else. A change ends the device's session, so only changes are sent; what was sent last is kept as a fingerprint.
 Source: Mosquitto documentation, dynamic-security plugin (`$CONTROL/dynamic-security/v1`).
 """
 
@@ -44,9 +44,7 @@ def sync_device(device_id: UUID, control: ControlChannel, *, force: bool = False
         tolerate=_EXISTS,
     )
     if exists:
-        control.run(
-            [{"command": "modifyRole", "rolename": role, "acls": acls}, {"command": "modifyClient", **client}]
-        )
+        control.run([{"command": "modifyRole", "rolename": role, "acls": acls}, {"command": "modifyClient", **client}])
     BrokerAccount.objects.update_or_create(device_id=device_id, defaults={"fingerprint": fingerprint})
     return True
 

@@ -70,7 +70,9 @@ def queue_command(
 def cancel_command(*, command: Command, actor: object) -> None:
     """Stop a command that has not fired yet: at once when it was never sent, else by asking the device."""
     with transaction.atomic():
-        locked = Command.objects.select_for_update(of=("self",)).select_related("device__branch__chain", "device__presence")
+        locked = Command.objects.select_for_update(of=("self",)).select_related(
+            "device__branch__chain", "device__presence"
+        )
         row = locked.get(pk=command.pk)
         if row.status == CommandStatus.QUEUED and row.lease_until is None:
             _finish(row, CommandStatus.CANCELLED, reason="cancelled", actor=actor)
@@ -103,7 +105,13 @@ def record_result(
         if command.status not in OPEN_COMMANDS:
             return _record_late(command, status, outcome, reason, lock, present, seq, sent_at)
         if status == CommandStatus.ACKED:
-            if transition(command, to=status, table=COMMAND_TRANSITIONS, actor=command.device_id, also={"acked_at": timezone.now()}):
+            if transition(
+                command,
+                to=status,
+                table=COMMAND_TRANSITIONS,
+                actor=command.device_id,
+                also={"acked_at": timezone.now()},
+            ):
                 live.announce(CommandAdvanced(command.pk, command.target_id))
             return ""
         seen = {"lock": lock, "present": present, "seq": seq}
@@ -127,7 +135,9 @@ def _expire(command_id: UUID) -> bool:
         if command is None:
             return False
         never_sent = command.status == CommandStatus.QUEUED and command.lease_until is None
-        _finish(command, CommandStatus.EXPIRED if never_sent else CommandStatus.UNKNOWN, reason="expired", actor="clock")
+        _finish(
+            command, CommandStatus.EXPIRED if never_sent else CommandStatus.UNKNOWN, reason="expired", actor="clock"
+        )
         return True
 
 

@@ -1,10 +1,10 @@
-"""How a Pi comes in. A MAC is not proof: a code from the branch is, and where the chain wants it, a person's approval."""
+"""How a Pi comes in. A MAC is not proof: a code from the branch is and, where the chain wants it, a person's word."""
 
 import hashlib
 import secrets
 from dataclasses import dataclass
 from datetime import timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from django.db import transaction
 from django.utils import timezone
@@ -81,7 +81,7 @@ def register_device(
         row = alive.select_for_update(of=("self",)).select_related("branch__chain", "device").first()
         if row is None:
             raise EnrolmentRefused
-        if Device.objects.filter(mac_address=mac_address).exclude(pk=row.device_id).exists():
+        if Device.objects.filter(mac_address=mac_address).exclude(pk=row.device_id or UUID(int=0)).exists():
             raise EnrolmentRefused
         row.used_at = now
         row.save(update_fields=["used_at"])
@@ -91,7 +91,9 @@ def register_device(
 def approve_device(*, device: Device, actor: User) -> None:
     """Let a waiting device in; it gets its token when it asks again."""
     with transaction.atomic():
-        transition(device, to=DeviceState.ACTIVE, table=DEVICE_TRANSITIONS, field="state", reason="approved", actor=actor)
+        transition(
+            device, to=DeviceState.ACTIVE, table=DEVICE_TRANSITIONS, field="state", reason="approved", actor=actor
+        )
 
 
 def revoke_device(*, device: Device, actor: User, reason: str = "") -> None:
@@ -103,7 +105,9 @@ def revoke_device(*, device: Device, actor: User, reason: str = "") -> None:
 
 
 def _device_for(row: EnrolmentCode, mac_address: str, serial_number: str) -> Device:
-    device = row.device or Device(branch=row.branch, name=f"pi-{mac_address[-8:].replace(':', '').lower()}-{uuid4().hex[:4]}")
+    device = row.device or Device(
+        branch=row.branch, name=f"pi-{mac_address[-8:].replace(':', '').lower()}-{uuid4().hex[:4]}"
+    )
     device.mac_address = mac_address
     device.serial_number = serial_number
     device.save()

@@ -37,9 +37,7 @@ class Heartbeat:
 def record_birth(*, device_id: UUID, connection_id: UUID, boot_id: UUID, firmware_version: str) -> None:
     """The device is up on a new connection; commands are addressed to it from now on."""
     now = timezone.now()
-    _change(
-        device_id, Q(), state=PresenceState.ONLINE, connection_id=connection_id, boot_id=boot_id, connected_at=now
-    )
+    _change(device_id, Q(), state=PresenceState.ONLINE, connection_id=connection_id, boot_id=boot_id, connected_at=now)
     Device.objects.filter(pk=device_id).exclude(firmware_version=firmware_version).update(
         firmware_version=firmware_version
     )
@@ -91,9 +89,13 @@ def sweep_presence() -> int:
         Q(connected_at__gte=limit)
     )
     changed = 0
-    for device_id in silent.filter(connection_id__isnull=True).exclude(state=PresenceState.OFFLINE).values_list("pk", flat=True):
+    for device_id in (
+        silent.filter(connection_id__isnull=True).exclude(state=PresenceState.OFFLINE).values_list("pk", flat=True)
+    ):
         changed += _change(device_id, Q(connection_id__isnull=True), state=PresenceState.OFFLINE)
-    for device_id in silent.filter(connection_id__isnull=False, state=PresenceState.ONLINE).values_list("pk", flat=True):
+    for device_id in silent.filter(connection_id__isnull=False, state=PresenceState.ONLINE).values_list(
+        "pk", flat=True
+    ):
         changed += _change(device_id, Q(state=PresenceState.ONLINE), state=PresenceState.DEGRADED)
     return changed
 
@@ -125,5 +127,3 @@ def _take_late_commands(device: Device) -> list[Command]:
             status=CommandStatus.SENT, sent_at=now, lease_until=None
         )
     return taken
-
-

@@ -44,7 +44,7 @@ def store_telemetry(*, device: Device, events: Iterable[Event]) -> int:
             """,
             [device.pk, device.branch_id, now, ids, types, data, times],
         )
-        return cursor.rowcount
+        return int(cursor.rowcount)
 
 
 def ensure_partitions(*, today: date | None = None) -> None:

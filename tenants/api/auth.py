@@ -63,7 +63,10 @@ class OtpRequestView(APIView):
             language=get_language() or "en",
             host=request._request.get_host().partition(":")[0],
         )
-        waits = {"resend_in_s": int(otp.RESEND_AFTER.total_seconds()), "expires_in_s": int(otp.LIFETIME.total_seconds())}
+        waits = {
+            "resend_in_s": int(otp.RESEND_AFTER.total_seconds()),
+            "expires_in_s": int(otp.LIFETIME.total_seconds()),
+        }
         return Response(waits, status=202)
 
 

@@ -1,11 +1,14 @@
 """Chains and branches over REST."""
 
+from typing import Any
+
 from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework import generics, serializers
 from rest_framework.request import Request
 
 from core.errors import NotAllowed, NotFound
+from tenants import access
 from tenants.models import Branch, Chain
 from tenants.selectors import branches_visible_to, chains_visible_to
 from tenants.services import shops
@@ -18,7 +21,7 @@ class ChainSerializer(serializers.ModelSerializer[Chain]):
         model = Chain
         fields = ("id", "name", "slug", "active", "created_at")
         read_only_fields = ("id", "created_at")
-        extra_kwargs = {"slug": {"validators": []}}  # noqa: RUF012 (DRF's own convention)
+        extra_kwargs: dict[str, Any] = {"slug": {"validators": []}}
 
 
 class BranchSerializer(serializers.ModelSerializer[Branch]):
@@ -43,7 +46,7 @@ class BranchSerializer(serializers.ModelSerializer[Branch]):
             "created_at",
         )
         read_only_fields = ("id", "created_at")
-        extra_kwargs = {"code": {"validators": []}}  # noqa: RUF012
+        extra_kwargs: dict[str, Any] = {"code": {"validators": []}}
 
 
 @extend_schema(tags=["chains"])
@@ -111,7 +114,5 @@ class BranchDetailView(generics.RetrieveAPIView[Branch]):
 
 
 def _require(request: Request, permission: str, thing: object = None) -> None:
-    if not request.user.may(permission, thing):
+    if not access.may(request.user, permission, thing):
         raise NotAllowed
-
-

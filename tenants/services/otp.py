@@ -59,7 +59,10 @@ def verify_otp(*, phone: str, code: str, binding: str, address: str) -> None:
 
     A guess is counted before it is compared, in one statement, so that parallel guesses all count.
     """
-    take([Limit(f"otp-guess:address:{address}", 100, _HOUR), Limit(f"otp-guess:phone:{phone}", 30, _HOUR)], fail_closed=True)
+    take(
+        [Limit(f"otp-guess:address:{address}", 100, _HOUR), Limit(f"otp-guess:phone:{phone}", 30, _HOUR)],
+        fail_closed=True,
+    )
     now = timezone.now()
     challenge = OtpChallenge.objects.filter(phone=phone, binding=binding).order_by("-created_at").first()
     if challenge is None:

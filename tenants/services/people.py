@@ -29,7 +29,7 @@ def grant_role(*, user: User, role: str, chain: Chain | None = None, branch: Bra
     grant = Grant(user=user, role=row, chain=chain, branch=branch)
     allowed = ROLE_SCOPES.get(role)
     if allowed and grant.scope not in allowed:
-        wanted = " or ".join(sorted(GrantScope(scope).label for scope in allowed))
+        wanted = " or ".join(sorted(str(GrantScope(scope).label) for scope in allowed))
         raise InvalidInput(errors={"role": [f"{role} is given on: {wanted}"]})
     kept, _ = Grant.objects.get_or_create(user=user, role=row, chain=chain, branch=branch)
     return kept

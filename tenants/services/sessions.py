@@ -63,8 +63,8 @@ def user_of_token(token: str) -> User | None:
     """The person an access token stands for. One query."""
     try:
         claims = read(token, kind=KIND)
-        user = User.objects.filter(pk=UUID(claims["sub"]), is_active=True, token_version=claims.get("ver")).first()
-    except (TokenError, ValueError, TypeError):
+        user = User.objects.filter(pk=UUID(claims["sub"]), is_active=True, token_version=int(claims["ver"])).first()
+    except (TokenError, KeyError, ValueError, TypeError):
         return None
     return user
 
