@@ -87,9 +87,12 @@ class InforU:
 
 
 class Sms019:
-    """Israel. Status 0 is success, as a number or a string, sometimes one level down."""
+    """Israel only. Status 0 is success, as a number or a string, sometimes one level down."""
 
     def send_otp(self, message: OtpText) -> str:
+        # Without its country code a foreign number would be some stranger's Israeli one.
+        if not message.phone.startswith("+972"):
+            raise SmsError("019: not an Israeli number")
         payload = {
             "sms": {
                 "user": {"username": settings.SMS_USER},

@@ -3,7 +3,7 @@
 from django.db import transaction
 
 from core.errors import InvalidInput
-from tenants.enums import ROLE_SCOPES, GrantScope, Languages, RoleCode
+from tenants.enums import ROLE_SCOPES, SHIPPED_PERMISSIONS, GrantScope, Languages, RoleCode
 from tenants.models import Branch, Chain, Grant, Role, User
 
 
@@ -38,6 +38,12 @@ def grant_role(*, user: User, role: str, chain: Chain | None = None, branch: Bra
 def ensure_customer_grant(*, user: User, branch: Branch) -> None:
     """A person who rents at a branch is its customer from then on: its name and history stay visible to them."""
     grant_role(user=user, role=RoleCode.CUSTOMER, branch=branch)
+
+
+def ensure_shipped_roles() -> None:
+    """Add the shipped roles that are missing; what a manager changed about one stays."""
+    for code, permissions in SHIPPED_PERMISSIONS.items():
+        Role.objects.get_or_create(code=code, defaults={"name": str(RoleCode(code).label), "permissions": permissions})
 
 
 def set_language(*, user: User, language: str) -> None:

@@ -1,0 +1,38 @@
+"""Fixtures every app's tests share; each app's `conftest.py` imports the ones it needs."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from pytest_django import Settings
+from redis import Redis
+
+from simulators.tests.simulator import run
+
+DEAD_ADDRESS = "127.0.0.1:9"
+
+
+@pytest.fixture(autouse=True)
+def clean_redis(redis_url: str) -> None:
+    """Counters of rate limits live in Redis, and no rollback empties it."""
+    with Redis.from_url(redis_url) as redis:
+        redis.flushdb()
+
+
+@pytest.fixture(scope="session")
+def sms_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """The SMS simulator as a process of its own, on a free port."""
+    with (
+        run("simulators.sms", tmp_path_factory.mktemp("sms")) as (_, ready),
+        httpx.Client(base_url=ready["http"], timeout=5) as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+def sms(sms_process: httpx.Client, settings: Settings) -> httpx.Client:
+    """The simulator the product sends to; its inbox is empty and nothing misbehaves."""
+    sms_process.delete("/messages").raise_for_status()
+    sms_process.delete("/faults").raise_for_status()
+    settings.SMS_BASE_URL = str(sms_process.base_url).rstrip("/")
+    return sms_process

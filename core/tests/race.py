@@ -1,0 +1,46 @@
+"""Many at once, for real: threads with connections of their own that start together."""
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from django.db import connection
+
+DEADLINE_S = 10.0
+
+T = TypeVar("T")
+
+
+def race(action: Callable[[], T], *, times: int) -> list[T | Exception]:
+    """Run `action` in that many threads that all start at the same moment; answer results and exceptions."""
+    return race_each([action] * times)
+
+
+def race_each(actions: list[Callable[[], T]]) -> list[T | Exception]:
+    """Run each action in a thread of its own, all starting at the same moment; results in the order given."""
+    start = threading.Barrier(len(actions))
+
+    def run(action: Callable[[], T]) -> T | Exception:
+        try:
+            connection.ensure_connection()
+            start.wait(DEADLINE_S)
+            return action()
+        except Exception as error:
+            return error
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(actions)) as pool:
+        return list(pool.map(run, actions))
+
+
+def wait_for(condition: Callable[[], T], what: str) -> T:
+    """The first true answer of `condition`; fails after a deadline."""
+    deadline = time.monotonic() + DEADLINE_S
+    tick = threading.Event()
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        tick.wait(0.005)
+    return value
