@@ -2,12 +2,12 @@
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID, uuid4
 
-from .contract import Command, CommandType, ContractError, Outcome, Reason, Result, decode, encode
+from .contract import VERSION, Command, CommandType, ContractError, Outcome, Reason, Result, decode, encode
 from .counters import Counters
 from .ports import Journal, Outbox, StoreError
 from .session import Accepted, Repeated, Session
@@ -83,9 +83,16 @@ class DeviceDesk:
             self._uplink.send_now(topic, self._answer(command, Outcome.REFUSED, Reason.BUSY))
 
     def handle_late(self, device_id: UUID, topic: str, commands: Any) -> None:
-        """The `commands` of a heartbeat's answer."""
+        """The `commands` of a heartbeat's answer: commands without the envelope that only makes sense on MQTT."""
         for value in commands if isinstance(commands, list) else []:
-            self.handle(device_id, topic, json.dumps(value).encode(), late=True)
+            if isinstance(value, Mapping):
+                envelope = {
+                    "v": VERSION,
+                    "message_id": value.get("command_id"),
+                    "sent_at": value.get("issued_at"),
+                    "connection_id": str(UUID(int=0)),
+                }
+                self.handle(device_id, topic, json.dumps(envelope | dict(value)).encode(), late=True)
 
     def _repeat(self, command: Command, decision: Repeated) -> None:
         self._counters.add("commands_duplicate")

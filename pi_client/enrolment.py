@@ -12,6 +12,8 @@ from .settings import Settings, SettingsError
 log = logging.getLogger(__name__)
 
 ROTATE_BEFORE = timedelta(days=3)
+# Whatever a token's lifetime, and whether or not renewing works.
+ROTATE_EVERY = timedelta(hours=1)
 PENDING_WAIT_S = 10.0
 
 
@@ -29,6 +31,7 @@ class Enrolment:
         self._file = file
         self._reload = reload
         self._server_clock = server_clock
+        self._rotate_not_before = datetime.min.replace(tzinfo=UTC)
         self.identity = file.load()
 
     def ensure(self) -> Identity:
@@ -88,8 +91,10 @@ class Enrolment:
         identity = self.identity
         if identity is None or identity.token_expires_at is None:
             return
-        if identity.token_expires_at - (now or datetime.now(UTC)) > ROTATE_BEFORE:
+        moment = now or datetime.now(UTC)
+        if identity.token_expires_at - moment > ROTATE_BEFORE or moment < self._rotate_not_before:
             return
+        self._rotate_not_before = moment + ROTATE_EVERY
         try:
             self._rotate(identity)
         except (CloudUnreachable, CredentialsRefused, IdentityError) as error:

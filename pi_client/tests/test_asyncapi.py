@@ -90,7 +90,7 @@ def test_every_word_of_the_wire_is_explained(document: dict[str, Any]) -> None:
     prose = document["info"]["description"] + "".join(
         channel["description"] for channel in document["channels"].values()
     )
-    # Doors are refused as unsupported in this version, so nothing says `interlock`; a repeated id is answered, not refused.
+    # Doors are refused as unsupported, so nothing says `interlock`; a repeated id is answered, not refused.
     words = {*CommandType, *Reason} - {Reason.INTERLOCK, Reason.DUPLICATE}
 
     assert [word for word in words if f"`{word}`" not in prose] == []
