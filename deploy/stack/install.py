@@ -159,6 +159,8 @@ def clean() -> None:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             sys.exit(f"a stack runs in {var}; stop it first")
+        if (var / "postgres").is_symlink():
+            shutil.rmtree((var / "postgres").resolve(), ignore_errors=True)
         shutil.rmtree(var)
 
 

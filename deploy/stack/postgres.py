@@ -184,6 +184,9 @@ def _home(wanted: Path) -> Path:
             place.mkdir(parents=True, exist_ok=True, mode=0o700)
             if account is not None:
                 shutil.chown(place, account)
+            if place != wanted and not wanted.is_symlink():
+                # Shows where the data is, and what `make clean` has to remove.
+                wanted.symlink_to(place)
             return place
     raise NoServiceAccount(f"the account {account} can reach none of {', '.join(map(str, places))}")
 

@@ -83,4 +83,5 @@ def _start() -> None:
 
 def _clean_up(supervisor: Supervisor, folder: Path) -> None:
     supervisor.stop()
+    shutil.rmtree((folder / "postgres").resolve(), ignore_errors=True)
     shutil.rmtree(folder, ignore_errors=True)

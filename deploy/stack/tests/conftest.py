@@ -1,6 +1,7 @@
 """A supervisor whose folder has a space in its name, and small programs for it to look after."""
 
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,10 +29,12 @@ def python_service(name: str, code: str, **options: object) -> Service:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    folder = tmp_path / "a folder's name"
-    folder.mkdir()
-    return folder
+def folder() -> Iterator[Path]:
+    """Not pytest's `tmp_path`: the account PostgreSQL drops to may not pass there."""
+    with tempfile.TemporaryDirectory(prefix="a stack's folder ") as name:
+        folder = Path(name)
+        folder.chmod(0o711)
+        yield folder
 
 
 @pytest.fixture

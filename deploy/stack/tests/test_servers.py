@@ -21,9 +21,6 @@ from deploy.stack.valkey import Valkey
 
 @pytest.fixture
 def cluster(folder: Path) -> Cluster:
-    # The account PostgreSQL drops to has to pass pytest's own folders.
-    for parent in folder.parents[:3]:
-        parent.chmod(0o711)
     port = Ports(folder / "ports.json").reserve("postgres")
     return Cluster.at(folder, port=port, superuser_password="root", password="a b/c@d", settings=VOLATILE)
 
@@ -88,11 +85,13 @@ def test_postgres_that_outlived_its_supervisor_is_ended(cluster: Cluster, folder
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has to drop to another account")
 def test_postgres_moves_out_of_a_folder_its_account_cannot_reach(cluster: Cluster, folder: Path) -> None:
+    cluster.home.rmdir()
     folder.chmod(0o700)
 
     moved = Cluster.at(folder, port=cluster.port, superuser_password="root", password="app")
 
     assert folder not in moved.home.parents
+    assert (folder / "postgres").resolve() == moved.home
     assert moved.home == Cluster.at(folder, port=1, superuser_password="", password="").home
     moved.home.rmdir()
 
