@@ -7,7 +7,7 @@ from devices.api import views
 urlpatterns = [
     path("devices", views.DeviceListView.as_view(), name="api-device-list"),
     path("devices/register", views.RegisterView.as_view(), name="api-device-register"),
-    path("devices/heartbeat", views.HeartbeatView.as_view(), name="api-heartbeat"),
+    path("devices/heartbeat", views.OwnHeartbeatView.as_view(), name="api-heartbeat"),
     path("devices/<uuid:device_id>", views.DeviceDetailView.as_view(), name="api-device-detail"),
     path("devices/<uuid:device_id>/heartbeat", views.HeartbeatView.as_view(), name="api-device-heartbeat"),
     path("devices/<uuid:device_id>/config", views.ConfigView.as_view(), name="api-device-config"),

@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.db.models import QuerySet
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import generics, serializers
 from rest_framework.request import Request
 
@@ -49,7 +49,10 @@ class BranchSerializer(serializers.ModelSerializer[Branch]):
         extra_kwargs: dict[str, Any] = {"code": {"validators": []}}
 
 
-@extend_schema(tags=["chains"])
+@extend_schema_view(
+    get=extend_schema(operation_id="chain_list", tags=["chains"]),
+    post=extend_schema(operation_id="chain_create", tags=["chains"]),
+)
 class ChainListView(generics.ListCreateAPIView[Chain]):
     """List the chains you may see; create one."""
 
@@ -64,7 +67,11 @@ class ChainListView(generics.ListCreateAPIView[Chain]):
         serializer.instance = shops.create_chain(**serializer.validated_data)
 
 
-@extend_schema(tags=["chains"])
+@extend_schema_view(
+    get=extend_schema(operation_id="chain_detail", tags=["chains"]),
+    put=extend_schema(operation_id="chain_update", tags=["chains"]),
+    delete=extend_schema(operation_id="chain_delete", tags=["chains"]),
+)
 class ChainDetailView(generics.RetrieveUpdateDestroyAPIView[Chain]):
     """One chain."""
 
@@ -84,7 +91,10 @@ class ChainDetailView(generics.RetrieveUpdateDestroyAPIView[Chain]):
         shops.delete_chain(chain=instance)
 
 
-@extend_schema(tags=["branches"])
+@extend_schema_view(
+    get=extend_schema(operation_id="branch_list", tags=["branches"]),
+    post=extend_schema(operation_id="branch_create", tags=["branches"]),
+)
 class BranchListView(generics.ListCreateAPIView[Branch]):
     """List the branches you may see, by chain; create one."""
 
@@ -102,7 +112,7 @@ class BranchListView(generics.ListCreateAPIView[Branch]):
         serializer.instance = shops.create_branch(**serializer.validated_data)
 
 
-@extend_schema(tags=["branches"])
+@extend_schema_view(get=extend_schema(operation_id="branch_detail", tags=["branches"]))
 class BranchDetailView(generics.RetrieveAPIView[Branch]):
     """One branch."""
 
