@@ -37,6 +37,13 @@ class Service:
     # Does its work and ends: ready once it has ended well, and not started again.
     once: bool = False
 
+    @property
+    def ready_word(self) -> str:
+        """What can be said of it once it counts as ready."""
+        if self.once:
+            return "is done"
+        return "is up" if self.ready or self.ready_file else "was started"
+
 
 class Process:
     """A running (or ended) instance of a service. Not thread-safe: the supervisor is one thread."""

@@ -64,8 +64,7 @@ class Supervisor:
             for process in list(waiting):
                 if process.is_ready():
                     waiting.remove(process)
-                    state = "done" if process.service.once else "up"
-                    self._say(f"{process.service.name} is {state} ({time.monotonic() - began:.1f} s)")
+                    self._say(f"{process.service.name} {process.service.ready_word} ({time.monotonic() - began:.1f} s)")
                 elif not process.running or time.monotonic() - began > process.service.ready_within:
                     raise StartFailed(_why(process))
             if waiting and self._stop.wait(POLL_S):
