@@ -35,6 +35,7 @@ HOUR_S = 3600.0
 STORE_RETRY_S = 10.0
 # A bus beats at least every second; a line that hangs in the kernel does not.
 BUS_HANGS_AFTER_S = 15.0
+EXIT_BROKEN = 70  # EX_SOFTWARE of sysexits.h
 EXIT_RESTART = 75
 
 OpenLine = Callable[[tuple[Controller, ...]], SerialLine]
@@ -167,8 +168,8 @@ class App:
             self._device_desk.handle(identity.device_id, status, item.payload, retained=item.retained)
 
     def _housekeeping(self) -> None:
-        if self._is_due("watchdog", 1.0) and self._threads_live():
-            self._alive("connected" if self.uplink.online else "not connected")
+        if self._is_due("watchdog", 1.0):
+            self._watch_threads()
         if self._is_due("store", STORE_RETRY_S):
             self._mend_store()
         identity = self._identity
@@ -185,13 +186,22 @@ class App:
         self._due[what] = now + every_s
         return True
 
-    def _threads_live(self) -> bool:
+    def _watch_threads(self) -> None:
+        """Tell the watchdog that all is well. A thread that died ends the process, so that it starts anew."""
         now = self._clock.monotonic()
         with self._lock:
+            dead = [name for name, bus in self._buses.items() if not bus.alive]
             hung = [name for name, bus in self._buses.items() if now - bus.beat_at > BUS_HANGS_AFTER_S]
-        if hung:
+        if not self.link.alive:
+            dead.append("cloud link")
+        if dead:
+            log.critical("a thread has died: %s", ", ".join(dead))
+            self._exit_code = EXIT_BROKEN
+            self.stop()
+        elif hung:
             log.error("no sign of life from %s: the watchdog is not told", ", ".join(hung))
-        return not hung and self.link.alive
+        else:
+            self._alive("connected" if self.uplink.online else "not connected")
 
     def _mend_store(self) -> None:
         if not self._store.healthy and self._store.reopen():
@@ -294,10 +304,10 @@ class App:
         buses = self._make_buses(identity.topics, site)
         with self._lock:
             self._site = site
+            for bus in buses.values():
+                bus.start()
             self._buses = buses
             self._bus_of = {cart_id: bus for bus in buses.values() for unit in bus.units for cart_id in unit.lockers}
-        for bus in buses.values():
-            bus.start()
         log.info("serving %d carts on %d lines (configuration %d)", len(self._bus_of), len(buses), site.version)
 
     def _make_buses(self, topics: Topics, site: Site) -> dict[str, Bus]:

@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 MAX_QUEUE = 64
 SILENT_AFTER = 3
+LONGEST_LATCH_TIME_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +42,26 @@ class Timing:
 
 @dataclass(slots=True)
 class Unit:
-    """A board on the line with its carts, and how it has been doing."""
+    """A board on the line with its carts, and how it has been doing.
+
+    `latch_time` (seconds) is how long to let an unlock work before the first look. A look that comes too soon costs a
+    whole round on the wire, so it grows quickly while first looks are in vain and shrinks slowly while they are not.
+    """
 
     controller_id: UUID
     board: LockBoard
     lockers: dict[UUID, int]
     trackers: dict[UUID, CartTracker] = field(default_factory=dict)
     next_poll: float = 0.0
+    latch_time: float = 0.0
     misses: int = 0
     babble: bool = False
 
     def __post_init__(self) -> None:
         self.trackers = {cart_id: CartTracker() for cart_id in self.lockers}
+
+    def learn_latch_time(self, seen_at_once: bool) -> None:
+        self.latch_time = self.latch_time * 0.99 if seen_at_once else min(self.latch_time + 0.001, LONGEST_LATCH_TIME_S)
 
     @property
     def silent(self) -> bool:
@@ -94,6 +103,10 @@ class Bus:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self.run, name=f"bus {name}", daemon=True)
 
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
     def start(self) -> None:
         self._thread.start()
 
@@ -115,7 +128,7 @@ class Bus:
         self._queue.put(_TellAll())
 
     def run(self) -> None:
-        """The thread. It ends only by `stop`, or by an error of ours, which then stops the watchdog too."""
+        """The thread. It ends only by `stop`, or by an error of ours, which then ends the process."""
         try:
             while not self._stopping.is_set() or self._active:
                 self.turn()
@@ -159,6 +172,8 @@ class Bus:
         attempt.fired_at = self._clock.monotonic()
         attempt.deadline = attempt.fired_at + self._timing.evidence_timeout
         attempt.next_look = attempt.fired_at
+        if attempt.command.type is CommandType.UNLOCK:
+            attempt.next_look += unit.latch_time
         self._active[attempt.command.command_id] = attempt
 
     def _judge(self, attempt: Attempt, reading: Reading | None, now: float) -> None:
@@ -166,8 +181,12 @@ class Bus:
         unit = self._unit_of[attempt.cart_id]
         if reading is not None:
             locker = unit.lockers[attempt.cart_id]
+            first = attempt.last is None
             attempt.last = CartState(reading.lock(locker), reading.present(locker))
-            if self._is_evidence(attempt):
+            seen = self._is_evidence(attempt)
+            if first and attempt.command.type is CommandType.UNLOCK:
+                unit.learn_latch_time(seen)
+            if seen:
                 self._end(attempt, Outcome.DONE)
                 return
         attempt.babble = attempt.babble or unit.babble

@@ -152,8 +152,10 @@ class CartDesk:
         if attempt.fired_at:
             timing["received_to_wire"] = (attempt.fired_at - attempt.received_at) * 1000
             timing["wire_to_evidence"] = (now - attempt.fired_at) * 1000
+        # What never went out observed nothing: its number is left unused.
+        seq = attempt.seq if attempt.fired_at else None
         state = attempt.last or UNREADABLE
-        answer = self._answer(attempt.command, outcome, reason, state=state, seq=attempt.seq, timing=timing)
+        answer = self._answer(attempt.command, outcome, reason, state=state, seq=seq, timing=timing)
         command_id = attempt.command.command_id
         try:
             self._journal.finish(

@@ -75,6 +75,9 @@ def _read(value: dict[str, Any], path: Path) -> Settings:
     overrides = value.get("port_overrides", {})
     if not isinstance(overrides, dict):
         raise ValueError("port_overrides is not an object")
+    ca_file = str(value["ca_file"]) if value.get("ca_file") else None
+    if ca_file and not Path(ca_file).is_file():
+        raise ValueError("ca_file is not there")
     return Settings(
         api_url=api_url,
         branch_code=str(value["branch_code"]),
@@ -87,7 +90,7 @@ def _read(value: dict[str, Any], path: Path) -> Settings:
         rs485_mode=_flag(value, "rs485_mode"),
         poll_interval=_seconds(value, "poll_interval_s", 0.25, 0.02, 60),
         evidence_timeout=_seconds(value, "evidence_timeout_s", 1.5, 0.1, 30),
-        ca_file=str(value["ca_file"]) if value.get("ca_file") else None,
+        ca_file=ca_file,
         lan_api=_lan_api(value.get("lan_api")),
         log_level=log_level,
     )

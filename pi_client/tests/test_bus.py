@@ -215,6 +215,7 @@ def test_command_that_expires_between_journal_and_wire_is_refused(tmp_path: Path
         device.deliver(command)
 
         assert device.run_to_answer(command) == [("acked", None), ("refused", "expired")]
+        assert device.connection.results(command.command_id)[-1].seq is None
         assert device.boards[0].pulses == []
 
 
@@ -345,3 +346,24 @@ def test_unlock_is_answered_within_two_milliseconds_of_an_instant_board(tmp_path
     with rig(tmp_path) as device:
         # The best of some: the machine that runs the tests has other things to do.
         assert min(took(device) for _ in range(15)) < 2.0
+
+
+def test_first_look_waits_for_a_slow_latch_once_it_is_known(tmp_path: Path) -> None:
+    class SlowBoard(SimulatedBoard):
+        """Its latch takes 5 ms."""
+
+        def _state(self, now: float) -> bytes:
+            early = {locker for locker, opened in self._opened_at.items() if now - opened < 0.005}
+            self.open_lockers -= early
+            answer = super()._state(now)
+            self.open_lockers |= early
+            return answer
+
+    with rig(tmp_path, boards=[SlowBoard()]) as device:
+        for _ in range(20):
+            command = device.command()
+            device.deliver(command)
+            assert device.run_to_answer(command)[-1] == ("done", None)
+            device.boards[0].open_lockers.clear()
+
+        assert 0.003 < device.bus.units[0].latch_time < 0.009

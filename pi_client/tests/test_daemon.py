@@ -1,7 +1,10 @@
 """The whole daemon, from config.json to a moved latch, over loopback HTTP and MQTT."""
 
 import json
+import socket
 import stat
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import httpx
 import pytest
 
 from pi_client import backoff, cloud_link
@@ -18,7 +22,7 @@ from pi_client.adapters.mqtt import PahoBroker
 from pi_client.adapters.simulated import SimulatedBoard, SimulatedLine
 from pi_client.adapters.sqlite_store import SqliteStore
 from pi_client.adapters.system_clock import SystemClock
-from pi_client.app import EXIT_RESTART, App
+from pi_client.app import EXIT_BROKEN, EXIT_RESTART, App
 from pi_client.clock import ServerClock
 from pi_client.contract import Command, CommandType, Presence, Result, Telemetry, decode, decode_device_status, encode
 from pi_client.enrolment import Enrolment
@@ -348,3 +352,64 @@ def test_daemon_with_a_denied_cart_topic_serves_the_others(world: World) -> None
     world.start()
 
     assert world.ask(world.command(world.wait_online()), f"{CART}/unlock", f"{CART}/status")[-1] == ("done", None)
+
+
+def test_daemon_with_a_dead_thread_ends_so_that_it_is_started_anew(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threading, "excepthook", lambda _arguments: None)
+    world.start()
+    world.wait_online()
+    assert world.app is not None
+    assert world.thread is not None
+
+    def fail() -> None:
+        raise RuntimeError("a bug of ours")
+
+    monkeypatch.setattr(next(iter(world.app._buses.values())), "turn", fail)
+    world.thread.join(10)
+
+    assert world.exit_code == EXIT_BROKEN
+
+
+def test_daemon_voids_commands_of_a_connection_whose_journal_was_lost(world: World) -> None:
+    world.start()
+    old = world.wait_online()
+    assert world.app is not None
+    store = world.app._store
+
+    store.recreated += 1
+    world.app._due["store"] = 0.0
+    new = world.wait_online(2)
+
+    assert new != old
+    assert world.ask(world.command(old), f"{CART}/unlock", f"{CART}/status") == [("refused", "wrong_connection")]
+
+
+def test_program_serves_simulated_boards_and_its_lan_api_until_it_is_told_to_stop(world: World) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    token = "sixteen-characters-or-more"
+    world.configure(lan_api={"bind": "127.0.0.1", "port": port, "token": token})
+    program = subprocess.Popen(
+        [sys.executable, "-m", "pi_client", "--config", str(world.directory / "config.json"), "--simulate"],
+        cwd=Path(__file__).parents[2],
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        command = world.command(world.wait_online())
+        answers = world.ask(command, f"{CART}/unlock", f"{CART}/status")
+        pages = {
+            page: httpx.get(f"http://127.0.0.1:{port}/api/{page}", headers={"Authorization": f"Bearer {token}"}).json()
+            for page in ("status", "occupancy", "stats")
+        }
+    finally:
+        program.terminate()
+        code = program.wait(10)
+
+    assert answers == [("acked", None), ("done", None)]
+    assert pages["status"]["mqtt"] == "connected"
+    assert pages["occupancy"]["unlocked"] == 1
+    assert pages["stats"]["counters"]["commands_done"] == 1
+    assert code == 0
