@@ -122,7 +122,7 @@ def record_result(
 def expire_overdue_commands() -> int:
     """End commands nobody answered in time. Never sent: expired. Sent: unknown, for the lock may have moved."""
     now = timezone.now()
-    never_sent = Command.objects.filter(status=CommandStatus.QUEUED, expires_at__lt=now)
+    never_sent = Command.objects.filter(status=CommandStatus.QUEUED, lease_until__isnull=True, expires_at__lt=now)
     unanswered = Command.objects.filter(status__in=OPEN_COMMANDS, expires_at__lt=now - ANSWER_GRACE)
     due = list((never_sent | unanswered).values_list("pk", flat=True)[:500])
     return sum(_expire(pk) for pk in due)
