@@ -12,7 +12,7 @@ from django.utils import translation
 
 from carts.rendering import render_branch_changes, render_rental
 from carts.selectors import own_rentals
-from core.live import branch_group, rental_group
+from core.live import branch_group, customer_group
 from tenants.selectors import branches_visible_to
 
 # Changes within this time become one message: an unlock touches a manager's page four times.
@@ -30,29 +30,39 @@ def reader_language(scope: dict[str, Any]) -> str:
 
 
 class RentalConsumer(AsyncWebsocketConsumer):
-    """One customer watching one rental of theirs."""
+    """One customer watching one rental of theirs, or all of them where the address names none."""
 
     async def connect(self) -> None:
-        self.rental_id: UUID = self.scope["url_route"]["kwargs"]["rental_id"]
+        self.rental_id: UUID | None = self.scope["url_route"]["kwargs"].get("rental_id")
         self.language = reader_language(self.scope)
-        if not await database_sync_to_async(self._is_theirs)():
+        if not await database_sync_to_async(self._may_watch)():
             await self.close(REFUSED)
             return
-        await self.channel_layer.group_add(rental_group(self.rental_id), self.channel_name)
+        await self.channel_layer.group_add(customer_group(self.scope["user"].pk), self.channel_name)
         await self.accept()
-        # Whatever happened between the page and its socket.
-        await self.rental_changed({})
+        if self.rental_id:
+            # Whatever happened between the page and its socket.
+            await self._send_rental(self.rental_id)
 
     async def disconnect(self, code: int) -> None:
-        await self.channel_layer.group_discard(rental_group(self.rental_id), self.channel_name)
+        await self.channel_layer.group_discard(customer_group(self.scope["user"].pk), self.channel_name)
 
     async def rental_changed(self, event: dict[str, Any]) -> None:
         """Send the rental as it is now."""
-        html = await database_sync_to_async(render_rental, thread_sensitive=False)(self.rental_id, self.language)
+        rental_id = UUID(event["rental_id"])
+        if self.rental_id in (None, rental_id):
+            await self._send_rental(rental_id)
+
+    async def _send_rental(self, rental_id: UUID) -> None:
+        html = await database_sync_to_async(render_rental, thread_sensitive=False)(rental_id, self.language)
         await self.send(text_data=html)
 
-    def _is_theirs(self) -> bool:
-        return own_rentals(self.scope["user"]).filter(pk=self.rental_id).exists()
+    def _may_watch(self) -> bool:
+        user = self.scope["user"]
+        # A lazy user is looked up here, where queries are allowed.
+        if self.rental_id is None:
+            return bool(user.is_authenticated)
+        return own_rentals(user).filter(pk=self.rental_id).exists()
 
 
 class BranchConsumer(AsyncWebsocketConsumer):

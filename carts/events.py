@@ -33,6 +33,7 @@ class RentalChanged:
     """Something a person looking at this rental should see. Live only."""
 
     rental_id: UUID
+    customer_id: UUID
     cart_id: UUID
     branch_id: UUID
 

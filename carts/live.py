@@ -2,14 +2,14 @@
 
 from carts.events import CartChanged, RentalChanged
 from carts.models import Rental
-from core.live import branch_group, hears, push, rental_group
+from core.live import branch_group, customer_group, hears, push
 from devices.events import CommandAdvanced, PresenceChanged
 
 
 @hears(RentalChanged)
 def show_rental(event: RentalChanged) -> None:
     """To the customer's page and the manager's."""
-    push(rental_group(event.rental_id), "rental.changed")
+    push(customer_group(event.customer_id), "rental.changed", rental_id=str(event.rental_id))
     push(branch_group(event.branch_id), "branch.changed", cart_id=str(event.cart_id))
 
 
@@ -28,6 +28,6 @@ def show_presence(event: PresenceChanged) -> None:
 @hears(CommandAdvanced)
 def show_hop(event: CommandAdvanced) -> None:
     """To the page of the customer who waits for this command."""
-    rental_id = Rental.objects.filter(unlock_command_id=event.command_id).values_list("pk", flat=True).first()
-    if rental_id:
-        push(rental_group(rental_id), "rental.changed")
+    waiting = Rental.objects.filter(unlock_command_id=event.command_id).values_list("pk", "customer_id").first()
+    if waiting:
+        push(customer_group(waiting[1]), "rental.changed", rental_id=str(waiting[0]))

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -35,7 +35,8 @@ def hears(event_class: type[E]) -> Callable[[Callable[[E], None]], Callable[[E],
 def announce(event: object) -> None:
     """Tell those who show it, once the transaction has committed. What must not be lost goes to `core.outbox`."""
     for listener in _listeners.get(type(event), ()):
-        transaction.on_commit(partial(listener, event), robust=True)
+        # A lambda, not a partial: Django asks a robust callback that failed for its `__qualname__`.
+        transaction.on_commit(lambda listener=listener: listener(event), robust=True)  # type: ignore[misc]
 
 
 def branch_group(branch_id: UUID) -> str:
@@ -43,9 +44,9 @@ def branch_group(branch_id: UUID) -> str:
     return f"branch.{branch_id}"
 
 
-def rental_group(rental_id: UUID) -> str:
-    """Channel group of one rental's page."""
-    return f"rental.{rental_id}"
+def customer_group(customer_id: UUID) -> str:
+    """Channel group of whatever one customer rents."""
+    return f"customer.{customer_id}"
 
 
 def push_on_commit(group: str, kind: str, **data: Any) -> None:

@@ -289,4 +289,4 @@ def _suspect(cart: Cart, reason: str) -> None:
 
 
 def _show(rental: Rental) -> None:
-    live.announce(RentalChanged(rental.pk, rental.cart_id, rental.branch_id))
+    live.announce(RentalChanged(rental.pk, rental.customer_id, rental.cart_id, rental.branch_id))
