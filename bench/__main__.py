@@ -34,29 +34,23 @@ def main() -> None:
 def bench_unlock(rounds: int, unlocks: int, *, keep: bool) -> None:
     facts = conditions()
     found = unlock.measure(rounds, unlocks, say)
-    bare = found.series["bare MQTT round trip"].median_of(50)
-    rows = [
-        [
-            name,
-            f"{one.median_of(50):.2f}",
-            f"{one.median_of(95):.2f}",
-            f"{one.median_of(50) / bare:.1f}",
-            _goal(name, found),
-        ]
-        for name, one in found.series.items()
-    ]
-    print(table(["milliseconds", "p50", "p95", "× bare", "goal p50 / p95"], rows))
+    print(_unlock_table(found))
     hops = {line: _medians(rows) for line, rows in found.hops.items()}
     names = sorted({name for line in hops.values() for name in line})
     print()
-    print(
-        table(
-            ["hop, median ms", *hops], [[name, *[f"{hops[line].get(name, 0):.2f}" for line in hops]] for name in names]
-        )
-    )
+    print(table(["hop, median ms", *hops], [[name, *[f"{hops[line][name]:.2f}" for line in hops]] for name in names]))
     if keep:
         series = [one.as_json() for one in found.series.values()]
         save("unlock", {"conditions": facts, "rounds": rounds, "unit": "ms", "series": series, "hops": hops})
+
+
+def _unlock_table(found: unlock.Measurement) -> str:
+    bare = found.series["bare MQTT round trip"].median_of(50)
+    rows = []
+    for name, one in found.series.items():
+        p50, p95 = one.median_of(50), one.median_of(95)
+        rows.append([name, f"{p50:.2f}", f"{p95:.2f}", f"{p50 / bare:.1f}", _goal(name, found)])
+    return table(["milliseconds", "p50", "p95", "× bare", "goal p50 / p95"], rows)
 
 
 def _goal(name: str, found: unlock.Measurement) -> str:
