@@ -18,6 +18,13 @@ class RequestIdFilter(logging.Filter):
         return True
 
 
+class HealthFilter(logging.Filter):
+    """Drops the complaint about `/healthz` answering 503: it is the answer, and monitors ask every few seconds."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return getattr(getattr(record, "request", None), "path", "") != "/healthz"
+
+
 class JsonFormatter(logging.Formatter):
     """One JSON object a line; whatever was passed as `extra` becomes a field."""
 

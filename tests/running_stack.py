@@ -1,10 +1,10 @@
 """A whole stack of its own, started the way a person starts it, for tests that want everything real."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,28 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from deploy.stack.testing import outside_environment
+
 PROJECT = Path(__file__).resolve().parent.parent
 START_WITHIN_S = 90.0
 STOP_WITHIN_S = 30.0
-# What would make the supervisor use the servers of the test run instead of its own.
-_SERVERS = (
-    "DATABASE_URL",
-    "REDIS_URL",
-    "CELERY_BROKER_URL",
-    "MQTT_URL",
-    "MQTT_ADMIN_URL",
-    "MQTT_PUBLIC_HOST",
-    "MQTT_PUBLIC_PORT",
-    "MQTT_PUBLIC_TLS",
-    "SMS_GATEWAY",
-    "SMS_BASE_URL",
-    "PUBLIC_URL",
-    "ALLOWED_HOSTS",
-    "SECRET_KEY",
-    "JWT_KEYS",
-    "REDIS_KEY_PREFIX",
-    "CSRF_TRUSTED_ORIGINS",
-)
 
 
 @dataclass(frozen=True)
@@ -55,9 +38,19 @@ class RunningStack:
 
 
 @contextmanager
-def running_stack(var: Path, **settings: str) -> Iterator[RunningStack]:
-    """Start a stack in `var` on free ports; stop it at the end. `settings` are environment variables."""
-    var.mkdir(parents=True, exist_ok=True)
+def running_stack(**settings: str) -> Iterator[RunningStack]:
+    """Start a stack on free ports, in a folder with a space in its name; stop it and drop the folder at the end.
+
+    `settings` are environment variables. Not pytest's `tmp_path`: the account PostgreSQL drops to may not pass there.
+    """
+    with tempfile.TemporaryDirectory(prefix="cartwise stack ") as name:
+        Path(name).chmod(0o711)
+        with _started(Path(name), settings) as stack:
+            yield stack
+
+
+@contextmanager
+def _started(var: Path, settings: dict[str, str]) -> Iterator[RunningStack]:
     output = var / "output.txt"
     with output.open("wb") as stream:
         process = subprocess.Popen(
@@ -88,5 +81,4 @@ def wait_until(condition: Callable[[], Any], *, within_s: float = 10.0) -> Any:
 
 
 def _environment(var: Path) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name not in _SERVERS}
-    return {**kept, "VAR_DIR": str(var)}
+    return {**outside_environment(), "VAR_DIR": str(var)}

@@ -15,8 +15,8 @@ pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("bare-stack")]
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    with running_stack(tmp_path_factory.mktemp("bare") / "with space", SIMULATED_PI="0") as started:
+def stack() -> Iterator[RunningStack]:
+    with running_stack(SIMULATED_PI="0") as started:
         yield started
 
 
