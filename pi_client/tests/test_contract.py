@@ -33,6 +33,7 @@ from pi_client.contract import (
     parse_topic,
 )
 
+CART = UUID(int=5)
 NOW = datetime(2026, 3, 4, 5, 6, 7, 89_000, tzinfo=UTC)
 PRESENCE = Presence(
     message_id=uuid4(),
@@ -110,7 +111,7 @@ def test_optional_fields_may_be_left_out() -> None:
         (COMMAND, "v", 2),
         (COMMAND, "v", True),
         (COMMAND, "v", None),
-        (COMMAND, "command_id", "{" + str(uuid4()) + "}"),
+        (COMMAND, "command_id", f"{{{CART}}}"),
         (COMMAND, "command_id", 7),
         (COMMAND, "type", "explode"),
         (COMMAND, "type", ["unlock"]),
@@ -277,14 +278,14 @@ def test_topics_are_put_together_and_taken_apart() -> None:
     [
         "",
         "cartwise",
-        f"cartwise/a/b/carts/{uuid4()}/unlock/more",
-        f"cartwise/a/b/carts/{uuid4()}/commands",
-        f"cartwise/a/b/devices/{uuid4()}/unlock",
-        f"cartwise/a/b/doors/{uuid4()}/unlock",
-        f"other/a/b/carts/{uuid4()}/unlock",
-        f"cartwise/+/b/carts/{uuid4()}/unlock",
-        f"cartwise/a/#/carts/{uuid4()}/unlock",
-        f"cartwise//b/carts/{uuid4()}/unlock",
+        f"cartwise/a/b/carts/{CART}/unlock/more",
+        f"cartwise/a/b/carts/{CART}/commands",
+        f"cartwise/a/b/devices/{CART}/unlock",
+        f"cartwise/a/b/doors/{CART}/unlock",
+        f"other/a/b/carts/{CART}/unlock",
+        f"cartwise/+/b/carts/{CART}/unlock",
+        f"cartwise/a/#/carts/{CART}/unlock",
+        f"cartwise//b/carts/{CART}/unlock",
         "cartwise/a/b/carts/7/unlock",
         "cartwise/" + "a" * 300,
     ],

@@ -413,3 +413,29 @@ def test_program_serves_simulated_boards_and_its_lan_api_until_it_is_told_to_sto
     assert pages["occupancy"]["unlocked"] == 1
     assert pages["stats"]["counters"]["commands_done"] == 1
     assert code == 0
+
+
+def test_daemon_obeys_a_cancel_that_overtakes_its_command(world: World) -> None:
+    world.start()
+    connection_id = world.wait_online()
+    unlock = world.command(connection_id)
+    cancel = world.command(connection_id, CommandType.CANCEL, args={"command_id": str(unlock.command_id)})
+
+    assert world.ask(cancel, COMMANDS, STATUS)[-1] == ("done", None)
+    assert world.ask(unlock, f"{CART}/unlock", f"{CART}/status") == [("refused", "cancelled")]
+    assert world.ask(world.command(connection_id, CommandType.CANCEL), COMMANDS, STATUS)[-1] == ("failed", "busy")
+    assert world.board.pulses == []
+
+
+def test_daemon_that_never_heard_the_servers_clock_connects_but_opens_nothing(world: World) -> None:
+    world.start()
+    world.wait_online()
+    world.stop()
+    handle = world.cloud.handle
+    world.cloud.handle = lambda *arguments: (500, {}) if "heartbeat" in arguments[1] else handle(*arguments)  # type: ignore[method-assign]
+
+    world.start()
+    command = world.command(world.wait_online(2))
+
+    assert world.ask(command, f"{CART}/unlock", f"{CART}/status") == [("refused", "clock_unknown")]
+    assert world.board.pulses == []
