@@ -99,7 +99,7 @@ def record_result(
     """
     with transaction.atomic():
         command = Command.objects.select_for_update().filter(pk=command_id).first()
-        if command is None or (command.target_id if target_id else command.device_id) != (target_id or device_id):
+        if command is None or (target_id, device_id) != _answers_from(command):
             return "unknown-command"
         status = _status_of(outcome, reason)
         if command.status not in OPEN_COMMANDS:
@@ -117,6 +117,12 @@ def record_result(
         seen = {"lock": lock, "present": present, "seq": seq}
         _finish(command, status, reason=reason, actor=command.device_id, timing_ms=dict(timing_ms), **seen)
         return ""
+
+
+def _answers_from(command: Command) -> tuple[UUID | None, UUID | None]:
+    """Whose topic its answer comes on: the cart's or the device's."""
+    on_cart = command.type in CART_COMMANDS and command.target_id is not None
+    return (command.target_id, None) if on_cart else (None, command.device_id)
 
 
 def expire_overdue_commands() -> int:
