@@ -2,6 +2,7 @@
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 
 class CartStatus(models.TextChoices):
@@ -47,10 +48,10 @@ class LockState(models.TextChoices):
 class RentalStatus(models.TextChoices):
     """Life of a rental."""
 
-    PENDING_UNLOCK = "pending_unlock", _("Opening")
-    ACTIVE = "active", _("Active")
+    PENDING_UNLOCK = "pending_unlock", pgettext_lazy("rental", "Opening")
+    ACTIVE = "active", pgettext_lazy("rental", "Active")
     OVERDUE = "overdue", _("Overdue")
-    RETURNED = "returned", _("Returned")
+    RETURNED = "returned", pgettext_lazy("rental", "Returned")
     VOIDED = "voided", _("Voided")
     CLOSED_BY_STAFF = "closed_by_staff", _("Closed by staff")
 

@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from carts.enums import CartCondition, CartStatus, LockState, RentalStatus
 from carts.models import Cart, Rental
@@ -79,7 +80,7 @@ def rental_page(rental: Rental) -> RentalPage:
         hops=_hops(rental),
         facts={
             "cart": str(rental.cart.cart_number),
-            "price": _("Free"),
+            "price": pgettext("price", "Free"),
             "return_by": clock(rental.expected_return, rental.branch) if rental.expected_return else "",
         },
         offer=_offer(rental) if rental.status == RentalStatus.VOIDED else None,
