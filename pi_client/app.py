@@ -31,6 +31,8 @@ from .uplink import Uplink
 log = logging.getLogger(__name__)
 
 MAX_INBOX = 1000
+# A report the broker took while nobody listened to it is made good this soon.
+STATES_EVERY_S = 240.0
 HOUR_S = 3600.0
 STORE_RETRY_S = 10.0
 # A bus beats at least every second; a line that hangs in the kernel does not.
@@ -176,6 +178,8 @@ class App:
         if identity is not None and self._is_due("telemetry", identity.telemetry_interval):
             self.uplink.record("device_health", {**self.health(), "counters": self.counters.snapshot()})
             self.uplink.batch(identity.topics.device("telemetry"))
+        if self._is_due("states", STATES_EVERY_S):
+            self._tell_all()
         if self._is_due("prune", HOUR_S):
             self._prune()
 
@@ -267,6 +271,9 @@ class App:
 
     def connected(self, connection: BrokerConnection) -> None:
         self.uplink.attach(connection)
+        self._tell_all()
+
+    def _tell_all(self) -> None:
         with self._lock:
             for bus in self._buses.values():
                 bus.tell_all()

@@ -28,6 +28,8 @@ from .site import Site, SiteError, read_site
 
 log = logging.getLogger(__name__)
 
+# So many refusals of the broker are waited out before a new token is asked for.
+BROKER_PATIENCE = 5
 # With an unknown clock nothing opens: ask again sooner than the next heartbeat.
 CLOCKLESS_RETRY_S = 5.0
 
@@ -127,6 +129,9 @@ class CloudLink:
         return self._backoff.next(retry_after_s)
 
     def _recover(self, *, by_broker: bool) -> None:
+        # The cloud tells the broker of a new token a moment after it gave it out.
+        if by_broker and self._backoff.failures < BROKER_PATIENCE:
+            return
         try:
             self._enrolment.recover(by_broker=by_broker)
         except (CloudUnreachable, EnrolmentRefused, CredentialsRefused) as error:
@@ -137,8 +142,9 @@ class CloudLink:
     def _serve(self, identity: Identity) -> None:
         self._adopt(identity, identity.config)
         connection_id = uuid4()
-        # Just before connecting, so that the clock is known when the first command comes.
-        self._heartbeat(connection_id)
+        # Just before connecting, so that the clock is known when the first command comes. It names no connection: the
+        # cloud takes a heartbeat's word for one that is up.
+        self._heartbeat(None)
         identity = self._enrolment.ensure()
         status = identity.topics.device("status")
         self._lost = None
@@ -212,14 +218,14 @@ class CloudLink:
 
     # Heartbeat and configuration
 
-    def _heartbeat(self, connection_id: UUID) -> None:
+    def _heartbeat(self, connection_id: UUID | None) -> None:
         """Tell and learn. An unreachable cloud is only logged: the broker may still be there."""
         identity = self._enrolment.ensure()
         self._heartbeat_at = self._clock.monotonic()
         body = {
             "sent_at": self._server_clock.stamp().isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "boot_id": str(self._boot_id),
-            "connection_id": str(connection_id),
+            "connection_id": str(connection_id) if connection_id else None,
             "firmware_version": self._version,
             "config_version": self._site.version,
             **self._daemon.health(),
