@@ -28,8 +28,8 @@ CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[PUBL
 VAR_DIR = Path(env.str("VAR_DIR", str(BASE_DIR / "var")))
 
 INSTALLED_APPS = [
-    "unfold",
-    "django.contrib.admin",
+    "unfold.apps.BasicAppConfig",
+    "core.admin.apps.BackOfficeAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -199,7 +199,7 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["core.api.BodyParser"],
     "DEFAULT_PAGINATION_CLASS": "core.api.Pagination",
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
@@ -225,8 +225,29 @@ SPECTACULAR_SETTINGS = {
 UNFOLD = {
     "SITE_TITLE": "CartWise",
     "SITE_HEADER": "CartWise",
+    "SITE_SUBHEADER": _("Back office"),
     "SITE_SYMBOL": "shopping_cart",
+    "SITE_URL": "/control/",
     "SHOW_HISTORY": True,
+    "SHOW_LANGUAGES": True,
+    "DASHBOARD_CALLBACK": "carts.admin.dashboard.dashboard",
+    "SIDEBAR": {"show_search": True, "command_search": True, "navigation": "core.admin.navigation.sidebar"},
+    # The product's green, as oklch of the tokens in the design.
+    "COLORS": {
+        "primary": {
+            "50": "oklch(97.5% .014 165)",
+            "100": "oklch(94.5% .03 165)",
+            "200": "oklch(89.5% .06 165)",
+            "300": "oklch(82% .095 165)",
+            "400": "oklch(72% .125 165)",
+            "500": "oklch(62% .12 165)",
+            "600": "oklch(47.5% .095 166)",
+            "700": "oklch(41% .082 166)",
+            "800": "oklch(34% .066 166)",
+            "900": "oklch(28.5% .052 166)",
+            "950": "oklch(20% .036 166)",
+        }
+    },
 }
 
 LOG_LEVEL: str = env.str("LOG_LEVEL", "INFO")

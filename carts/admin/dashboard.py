@@ -1,0 +1,97 @@
+"""The admin's first page: figures, and what waits for somebody."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db import models
+from django.db.models import Count
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+
+from carts.enums import OPEN_RENTALS, CartCondition, RentalStatus
+from carts.models import Cart, Rental
+from core.admin.base import visible_rows
+from core.admin.requester import may
+from core.models import OutboxMessage
+from devices.enums import DeviceState, PresenceState
+from devices.models import Device, Presence
+from tenants.models import Branch
+
+
+def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """Adds `figures` and `attention`, each only with what the requester may see. Five queries at most."""
+    figures: list[dict[str, Any]] = []
+    attention: list[dict[str, Any]] = []
+    if may(request, "branches:view"):
+        branches = visible_rows(admin.site, Branch, request)
+        active = branches.filter(active=True).count()
+        figures.append(_figure(_("Branches"), active, _("active"), _list("tenants_branch")))
+    if may(request, "carts:view"):
+        _add_carts(request, figures, attention)
+    if may(request, "rentals:view"):
+        _add_rentals(request, figures, attention)
+    if may(request, "devices:view"):
+        _add_devices(request, figures, attention)
+    if may(request, "outbox:view"):
+        parked = OutboxMessage.objects.filter(parked_at__isnull=False).count()
+        _wait(attention, parked, _("messages were given up"), _list("core_outboxmessage", state="parked"))
+    return {**context, "figures": figures, "attention": attention}
+
+
+def _add_carts(request: HttpRequest, figures: list[dict[str, Any]], attention: list[dict[str, Any]]) -> None:
+    found = _by(visible_rows(admin.site, Cart, request), "condition")
+    figures.append(_figure(_("Carts"), sum(found.values()), _("in all branches"), _list("carts_cart")))
+    for condition, words in (
+        (CartCondition.SUSPECT, _("carts are suspect")),
+        (CartCondition.MAINTENANCE, _("carts are in maintenance")),
+    ):
+        _wait(attention, found.get(condition, 0), words, _list("carts_cart", condition__exact=condition.value))
+
+
+def _add_rentals(request: HttpRequest, figures: list[dict[str, Any]], attention: list[dict[str, Any]]) -> None:
+    found = _by(visible_rows(admin.site, Rental, request).filter(status__in=OPEN_RENTALS), "status")
+    figures.append(_figure(_("Open rentals"), sum(found.values()), _("right now"), _list("carts_rental")))
+    late = _list("carts_rental", status__exact=RentalStatus.OVERDUE.value)
+    _wait(attention, found.get(RentalStatus.OVERDUE, 0), _("rentals are overdue"), late)
+
+
+def _add_devices(request: HttpRequest, figures: list[dict[str, Any]], attention: list[dict[str, Any]]) -> None:
+    states = _by(visible_rows(admin.site, Device, request), "state")
+    active = visible_rows(admin.site, Presence, request).filter(device__state=DeviceState.ACTIVE)
+    presence = _by(active, "state")
+    online = presence.get(PresenceState.ONLINE, 0)
+    figures.append(
+        _figure(
+            _("Devices online"),
+            online,
+            _("of %(count)d active") % {"count": states.get(DeviceState.ACTIVE, 0)},
+            _list("devices_device"),
+        )
+    )
+    pending = _list("devices_device", state__exact=DeviceState.PENDING.value)
+    _wait(attention, states.get(DeviceState.PENDING, 0), _("devices wait for approval"), pending)
+    for state, words in (
+        (PresenceState.OFFLINE, _("active devices are offline")),
+        (PresenceState.DEGRADED, _("devices have no MQTT connection")),
+    ):
+        link = _list("devices_device", state__exact=DeviceState.ACTIVE.value, presence__state__exact=state.value)
+        _wait(attention, presence.get(state, 0), words, link)
+
+
+def _by(rows: models.QuerySet[Any], field: str) -> dict[str, int]:
+    return dict(rows.order_by().values_list(field).annotate(total=Count("pk")))
+
+
+def _list(model: str, **filters: str) -> str:
+    query = "&".join(f"{name}={value}" for name, value in filters.items())
+    return f"{reverse(f'admin:{model}_changelist')}?{query}".rstrip("?")
+
+
+def _figure(title: object, value: int, note: object, url: str) -> dict[str, Any]:
+    return {"title": title, "value": value, "note": note, "url": url}
+
+
+def _wait(attention: list[dict[str, Any]], count: int, words: object, url: str) -> None:
+    if count:
+        attention.append({"count": count, "words": words, "url": url})

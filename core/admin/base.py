@@ -1,0 +1,243 @@
+"""Base classes of every admin: what is shown, offered and allowed comes from the person's grants.
+
+A class names its `resource`; `resource:view|add|change|delete` decide. Deny by default: what nobody was granted is not
+there, and another tenant's object is 404. Only platform staff get this far, and some of them hold grants on one chain.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.admin import FieldListFilter
+from django.contrib.admin.filters import RelatedFieldListFilter
+from django.core.paginator import Paginator
+from django.db import models
+from django.db.models import Q, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils.translation import gettext_lazy as _
+from unfold.paginator import InfinitePaginator
+
+from core.admin.pages import ButtonPages
+from core.admin.requester import may, requester
+from core.errors import DomainError
+from core.models import StateChange
+from core.transitions import IllegalTransition
+from core.views import say
+
+if TYPE_CHECKING:
+    from django.contrib.admin import ModelAdmin
+    from django.contrib.admin import StackedInline as ThemedStacked
+    from django.contrib.admin import TabularInline as ThemedTabular
+    from django.contrib.admin.options import BaseModelAdmin
+
+    ThemedAdmin = ModelAdmin[Any]
+    AnyAdmin = BaseModelAdmin[Any]
+    Stacked = ThemedStacked[Any, Any]
+    Tabular = ThemedTabular[Any, Any]
+else:
+    from unfold.admin import ModelAdmin as ThemedAdmin
+    from unfold.admin import StackedInline as Stacked
+    from unfold.admin import TabularInline as Tabular
+
+    AnyAdmin = object
+
+MOST_FILTER_CHOICES = 100
+
+
+class Section(models.TextChoices):
+    """Groups of the side navigation, in their order."""
+
+    SHOPS = "shops", _("Shops")
+    CARTS = "carts", _("Carts")
+    DEVICES = "devices", _("Devices")
+    PEOPLE = "people", _("People")
+    SYSTEM = "system", _("System")
+
+
+class Scoped(AnyAdmin):
+    """Rows, choices and permissions by grant; for admins and inlines alike."""
+
+    resource: ClassVar[str]
+
+    def allows(self, request: HttpRequest, action: str, thing: object = None) -> bool:
+        """Whether the requester holds `resource:action`, on `thing` when one is given."""
+        return may(request, f"{self.resource}:{action}", thing)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return requester(request).visible(super().get_queryset(request), f"{self.resource}:view")
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.allows(request, "view", obj)
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.allows(request, "add", obj)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.allows(request, "change", obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.allows(request, "delete", obj)
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Only what the requester may see can be chosen; nothing where the other model has no admin."""
+        kwargs.setdefault("queryset", visible_rows(self.admin_site, db_field.remote_field.model, request))
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+
+class ReadOnly:
+    """Nobody changes these by hand."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+def visible_rows(site: Any, model: type[models.Model], request: HttpRequest) -> QuerySet[Any]:
+    """The rows of a model its admin would list for the requester; none without an admin."""
+    admin = site._registry.get(model)
+    return admin.get_queryset(request) if isinstance(admin, Scoped) else model._default_manager.none()
+
+
+class ScopedRelatedFilter(RelatedFieldListFilter):
+    """Filter by a related object, offering only those the requester may see, and not endlessly many."""
+
+    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> list[tuple[Any, str]]:
+        rows = visible_rows(model_admin.admin_site, field.remote_field.model, request)
+        return [(row.pk, str(row)) for row in rows[:MOST_FILTER_CHOICES]]
+
+
+FieldListFilter.register(lambda field: bool(field.remote_field), ScopedRelatedFilter, take_priority=True)
+
+
+class ScopedAdmin(ButtonPages, Scoped, ThemedAdmin):
+    """An admin of one model.
+
+    `fixed_fields` can be chosen once, at creation; `in_global_search` lets the command palette look here.
+    """
+
+    section: ClassVar[Section]
+    place: ClassVar[int] = 50
+    icon: ClassVar[str] = "table_rows"
+    fixed_fields: ClassVar[Sequence[str]] = ()
+    in_global_search: ClassVar[bool] = True
+    search_select_related: ClassVar[Sequence[str]] = ()
+    list_per_page = 50
+    show_full_result_count = False
+    compressed_fields = True
+    warn_unsaved_form = True
+    change_form_outer_before_template = "admin/scoped_before.html"
+    change_form_outer_after_template = "admin/scoped_after.html"
+
+    def describe(self, obj: Any) -> str:
+        """One line for search results."""
+        return str(obj)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[Any]:
+        return [*super().get_readonly_fields(request, obj), *(self.fixed_fields if obj else ())]
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return self.has_view_permission(request)
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """With NUL bytes and other nonsense in the address there is no such object either."""
+        return None if "\x00" in object_id else super().get_object(request, object_id, from_field)
+
+    def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> HttpResponse:
+        raise Http404
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """A service that refuses is told to the person; Django has rolled everything back by then."""
+        try:
+            response: HttpResponse = super().changeform_view(request, object_id, form_url, extra_context)
+        except DomainError as error:
+            messages.error(request, say(error))
+        except IllegalTransition:
+            messages.error(request, _("This can't be done now."))
+        else:
+            return response
+        return redirect(request.get_full_path())
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """What people did in the admin, and every change of state whoever made it."""
+        changes: Sequence[StateChange] = ()
+        if isinstance(self.opts.pk, models.UUIDField):
+            obj = self.get_object(request, object_id)
+            changes = StateChange.objects.filter(entity_id=obj.pk).order_by("-pk")[:200] if obj else ()
+        response: HttpResponse = super().history_view(
+            request, object_id, {**(extra_context or {}), "state_changes": changes}
+        )
+        return response
+
+
+class ReadOnlyAdmin(ReadOnly, ScopedAdmin):
+    """To look at."""
+
+    actions = None
+    warn_unsaved_form = False
+
+
+class LedgerAdmin(ReadOnlyAdmin):
+    """A table that only grows: never counted, never searched through, newest first.
+
+    `uuid_fields` are indexed and can be searched for one exact value.
+    """
+
+    paginator = InfinitePaginator
+    ordering = ("-pk",)
+    in_global_search = False
+    uuid_fields: ClassVar[Sequence[str]] = ()
+
+    def get_search_fields(self, request: HttpRequest) -> Sequence[str]:
+        return [f"{name}__exact" for name in self.uuid_fields]
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        if not search_term:
+            return queryset, False
+        try:
+            wanted = UUID(search_term.strip())
+        except ValueError:
+            messages.warning(request, _("Only a whole id can be searched for here."))
+            return queryset.none(), False
+        return queryset.filter(Q.create([(name, wanted) for name in self.uuid_fields], connector=Q.OR)), False
+
+    def get_paginator(self, request: HttpRequest, queryset: Any, *args: Any, **kwargs: Any) -> "Paginator[Any]":
+        """Django pages an object's history through the same hook; that one is short and counted."""
+        if getattr(queryset, "model", self.model) is not self.model:
+            return Paginator(queryset, *args, **kwargs)
+        return super().get_paginator(request, queryset, *args, **kwargs)
+
+
+class ScopedTabular(Scoped, Tabular):
+    """Rows of another model on an object's page."""
+
+    extra = 0
+
+
+class ReadOnlyTabular(ReadOnly, ScopedTabular):
+    """The same, to look at."""
+
+    can_delete = False
+
+
+class ReadOnlyStacked(ReadOnly, Scoped, Stacked):
+    """One related row as a form, to look at."""
+
+    extra = 0
+    can_delete = False

@@ -1,0 +1,59 @@
+"""The site below `/admin/`: who gets in, and its search."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+
+from core.admin.search import find
+
+if TYPE_CHECKING:
+    from django.contrib.admin import AdminSite as ThemedSite
+else:
+    from unfold.sites import UnfoldAdminSite as ThemedSite
+
+
+class BackOfficeSite(ThemedSite):
+    """Platform staff only. Whoever is signed in as somebody else gets 403; nobody signs in here but at the one page."""
+
+    def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Callable[..., Any]:
+        """Guard a view; strangers who are signed in are refused rather than sent to sign in again."""
+        inner = super().admin_view(view, cacheable)
+
+        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            leaving = request.path == reverse("admin:logout", current_app=self.name)
+            if request.user.is_authenticated and not self.has_permission(request) and not leaving:
+                raise PermissionDenied
+            response: HttpResponse = inner(request, *args, **kwargs)
+            return response
+
+        return guarded
+
+    @never_cache
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """The product has one sign-in page, where tries are limited."""
+        if request.user.is_authenticated and not self.has_permission(request):
+            raise PermissionDenied
+        target = request.GET.get("next", "")
+        own = target.startswith("/") and not target.startswith("//")
+        return redirect_to_login(target if own else reverse("admin:index"), settings.LOGIN_URL)
+
+    def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """What the command palette asks for while somebody types. Nothing is cached: rights may have changed."""
+        term = request.GET.get("s", "").strip()[:100]
+        if not term:
+            return HttpResponse()
+        results = find(self, request, term)
+        paginator = Paginator(results, max(len(results), 1))
+        kind = "command" if "extended" in request.GET else "search"
+        context = {"page_obj": paginator, "results": paginator.page(1), "page_counter": 0, "execution_time": 0}
+        return TemplateResponse(
+            request, f"unfold/helpers/{kind}_results.html", context, headers={"HX-Trigger": "search"}
+        )

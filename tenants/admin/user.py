@@ -1,0 +1,172 @@
+"""People: known by e-mail or phone, never by a password set here."""
+
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.contrib import admin
+from django.db import transaction
+from django.db.models import F
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from unfold.decorators import display
+
+from core.admin.base import ScopedAdmin, Section
+from core.admin.buttons import Button, Press, ShownOnce
+from core.admin.forms import AnyModelForm
+from core.errors import InvalidInput, NotAllowed
+from tenants import access
+from tenants.admin.grant import GrantInline, save_grant
+from tenants.admin.rank import outranks
+from tenants.models import RefreshToken, SignInLink, User
+from tenants.phones import normalise_phone
+from tenants.services import create_sign_in_link
+from tenants.services.links import LIFETIME
+
+
+def _require_rank(press: Press) -> None:
+    if not outranks(press.actor, press.thing):
+        raise NotAllowed(_("This person may do more than you may."))
+
+
+def _deactivate(press: Press) -> None:
+    """Close an account: sessions, tokens and links end at once."""
+    _require_rank(press)
+    if press.actor.pk == press.thing.pk:
+        raise NotAllowed(_("You can't close your own account."))
+    with transaction.atomic():
+        User.objects.filter(pk=press.thing.pk).update(is_active=False, token_version=F("token_version") + 1)
+        RefreshToken.objects.filter(user=press.thing).delete()
+        SignInLink.objects.filter(user=press.thing, used_at__isnull=True).delete()
+
+
+def _reactivate(press: Press) -> None:
+    _require_rank(press)
+    User.objects.filter(pk=press.thing.pk).update(is_active=True)
+
+
+def _make_link(press: Press) -> ShownOnce:
+    """A link that signs this person in once, for whoever can't get in another way."""
+    _require_rank(press)
+    user: User = press.thing
+    if access.is_platform_staff(user):
+        target = reverse("admin:index")
+    else:
+        target = "/control/" if access.is_manager(user) else "/me/"
+    token = create_sign_in_link(user=user, next_path=target)
+    url = f"{settings.PUBLIC_URL.rstrip('/')}{reverse('tenants:sign-in-link', args=[token])}"
+    context = {"title": _("One-time sign-in link"), "url": url, "expires_at": timezone.now() + LIFETIME}
+    return ShownOnce("admin/tenants/sign_in_link.html", context)
+
+
+class UserForm(AnyModelForm):
+    """One spelling for each address and number."""
+
+    def clean_email(self) -> str | None:
+        email = self.cleaned_data["email"]
+        return email.lower() if email else None
+
+    def clean_phone(self) -> str | None:
+        phone = self.cleaned_data["phone"]
+        if not phone or phone == self.instance.phone:
+            return phone or None
+        try:
+            return normalise_phone(phone)
+        except InvalidInput as error:
+            raise forms.ValidationError([str(text) for text in error.errors["phone"]]) from None
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        if not self.errors and not data.get("email") and not data.get("phone"):
+            raise forms.ValidationError(_("Give an e-mail address or a phone number."))
+        return data
+
+
+@admin.register(User)
+class UserAdmin(ScopedAdmin):
+    """Everyone: staff, managers, customers. Whoever may do more than the one who looks can't be changed by them."""
+
+    resource = "users"
+    section, place, icon = Section.PEOPLE, 10, "group"
+    form = UserForm
+    list_display = ("person", "email", "phone", "language", "state", "created_at")
+    list_display_links = ("person",)
+    list_filter = ("is_active", "language", "grants__role", "created_at")
+    search_fields = ("email", "phone", "name")
+    ordering = ("-created_at",)
+    fieldsets = (
+        (None, {"fields": ("name", ("email", "phone"), "language")}),
+        (_("Account"), {"fields": (("state", "last_login", "created_at"),)}),
+    )
+    readonly_fields = ("state", "last_login", "created_at")
+    add_fieldsets = ((None, {"fields": ("name", ("email", "phone"), "language")}),)
+    inlines = (GrantInline,)
+    actions = None
+    buttons = (
+        Button(
+            name="sign-in-link",
+            label=_("Make a sign-in link"),
+            permission="users:link",
+            run=_make_link,
+            icon="link",
+            question=_("Whoever opens the link is signed in as this person, once. Hand it to nobody else."),
+            when=lambda user: user.is_active,
+        ),
+        Button(
+            name="deactivate",
+            label=_("Deactivate"),
+            permission="users:change",
+            run=_deactivate,
+            icon="person_off",
+            variant="danger",
+            question=_("Sessions and tokens end at once. Rentals that run go on."),
+            done=_("The account is closed."),
+            when=lambda user: user.is_active,
+        ),
+        Button(
+            name="reactivate",
+            label=_("Reactivate"),
+            permission="users:change",
+            run=_reactivate,
+            icon="person",
+            done=_("The account is open again."),
+            when=lambda user: not user.is_active,
+        ),
+    )
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """An address is a way to sign in, so changing one needs as much right as signing in as that person."""
+        allowed = super().has_change_permission(request, obj)
+        return allowed and (obj is None or (isinstance(request.user, User) and outranks(request.user, obj)))
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Accounts are closed, not deleted: rentals tell of them."""
+        return False
+
+    @display(description=_("person"), ordering="name")
+    def person(self, user: User) -> str:
+        return user.name or str(user)
+
+    @display(description=_("account"), label={"open": "success", "closed": "danger"})
+    def state(self, user: User) -> tuple[str, Any]:
+        return ("open", _("Open")) if user.is_active else ("closed", _("Closed"))
+
+    def describe(self, obj: User) -> str:
+        return " · ".join(part for part in (obj.name, obj.email, obj.phone) if part)
+
+    def save_model(self, request: HttpRequest, obj: User, form: AnyModelForm, change: bool) -> None:
+        if not change:
+            obj.set_unusable_password()
+        super().save_model(request, obj, form, change)
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        formset.save(commit=False)
+        for grant in formset.deleted_objects:
+            grant.delete()
+        for each in formset.extra_forms:
+            if each.has_changed() and not formset._should_delete_form(each):
+                save_grant(each)
+        formset.new_objects = [each.instance for each in formset.extra_forms if each.has_changed()]
+        formset.changed_objects = []
