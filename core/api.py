@@ -9,6 +9,7 @@ from django.http import Http404
 from django.utils.translation import gettext as _
 from rest_framework import exceptions
 from rest_framework.pagination import PageNumberPagination
+from rest_framework.parsers import JSONParser
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
@@ -16,6 +17,16 @@ from core.errors import DomainError
 from core.request_id import current_request_id
 
 logger = logging.getLogger(__name__)
+
+
+class BodyParser(JSONParser):
+    """JSON; what is nested too deeply to read is wrong like any other broken body."""
+
+    def parse(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().parse(*args, **kwargs)
+        except RecursionError:
+            raise exceptions.ParseError from None
 
 
 class Pagination(PageNumberPagination):
