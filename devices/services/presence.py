@@ -1,12 +1,13 @@
 """Who can be reached: birth and last will over MQTT, heartbeats over REST."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Case, F, Q, When
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from core import live
@@ -35,9 +36,17 @@ class Heartbeat:
 
 
 def record_birth(*, device_id: UUID, connection_id: UUID, boot_id: UUID, firmware_version: str) -> None:
-    """The device is up on a new connection; commands are addressed to it from now on."""
+    """The device is up on a new connection; commands are addressed to it from now on. It ends the one before."""
     now = timezone.now()
-    _change(device_id, Q(), state=PresenceState.ONLINE, connection_id=connection_id, boot_id=boot_id, connected_at=now)
+    _change(
+        device_id,
+        Q(),
+        state=PresenceState.ONLINE,
+        connection_id=connection_id,
+        lost_connection_id=_replaced_by(connection_id),
+        boot_id=boot_id,
+        connected_at=now,
+    )
     Device.objects.filter(pk=device_id).exclude(firmware_version=firmware_version).update(
         firmware_version=firmware_version
     )
@@ -67,7 +76,7 @@ def record_heartbeat(*, device: Device, heartbeat: Heartbeat) -> list[Command]:
         connection_id = heartbeat.connection_id
     state = PresenceState.ONLINE if connection_id else PresenceState.DEGRADED
     fields: dict[str, Any] = {
-        **({"connection_id": connection_id, "connected_at": now} if connection_id != presence.connection_id else {}),
+        **(_moved_to(connection_id, now) if connection_id and connection_id != presence.connection_id else {}),
         "last_heartbeat_at": now,
         "uptime_s": heartbeat.uptime_s,
         "outbox_depth": heartbeat.outbox_depth,
@@ -80,6 +89,20 @@ def record_heartbeat(*, device: Device, heartbeat: Heartbeat) -> list[Command]:
     if heartbeat.firmware_version and heartbeat.firmware_version != device.firmware_version:
         Device.objects.filter(pk=device.pk).update(firmware_version=heartbeat.firmware_version)
     return _take_late_commands(device)
+
+
+def _moved_to(connection_id: UUID, now: datetime) -> dict[str, Any]:
+    return {
+        "connection_id": connection_id,
+        "lost_connection_id": _replaced_by(connection_id),
+        "connected_at": now,
+    }
+
+
+def _replaced_by(connection_id: UUID) -> Case:
+    """The connection that this one ends: a heartbeat still on its way must not bring it back."""
+    present, last_lost = F("connection_id"), F("lost_connection_id")
+    return Case(When(connection_id=connection_id, then=last_lost), default=Coalesce(present, last_lost))
 
 
 def sweep_presence() -> int:

@@ -6,7 +6,8 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
+from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 from psycopg.types.json import Jsonb
 
@@ -50,12 +51,34 @@ def store_telemetry(*, device: Device, events: Iterable[Event]) -> int:
 def ensure_partitions(*, today: date | None = None) -> None:
     """Make the partitions of the coming days, so that the default one stays empty but for clocks gone wild."""
     first = today or timezone.now().date()
-    with connection.cursor() as cursor:
-        for day in (first + timedelta(days=offset) for offset in range(-1, AHEAD)):
-            cursor.execute(
-                f"CREATE TABLE IF NOT EXISTS devices_telemetryevent_{day:%Y%m%d} PARTITION OF devices_telemetryevent"
-                f" FOR VALUES FROM ('{day:%Y-%m-%d} 00:00+00') TO ('{day + timedelta(days=1):%Y-%m-%d} 00:00+00')"
-            )
+    for day in (first + timedelta(days=offset) for offset in range(-1, AHEAD)):
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SELECT to_regclass(%s)", [f"devices_telemetryevent_{day:%Y%m%d}"])
+            if cursor.fetchone() == (None,):
+                _make_partition(cursor, day)
+
+
+def _make_partition(cursor: CursorWrapper, day: date) -> None:
+    """Events of that day may lie in the default partition already: a clock ahead, or a job that was away for days.
+
+    Writers wait meanwhile, as PostgreSQL attaches a partition only when the default one holds none of its rows.
+    """
+    name = f"devices_telemetryevent_{day:%Y%m%d}"
+    start, end = f"{day:%Y-%m-%d} 00:00+00", f"{day + timedelta(days=1):%Y-%m-%d} 00:00+00"
+    cursor.execute("LOCK TABLE devices_telemetryevent IN SHARE ROW EXCLUSIVE MODE")
+    cursor.execute(f"CREATE TABLE {name} (LIKE devices_telemetryevent INCLUDING DEFAULTS INCLUDING CONSTRAINTS)")
+    cursor.execute(
+        f"""
+        WITH moved AS (
+            DELETE FROM devices_telemetryevent_default WHERE timestamp >= %s AND timestamp < %s RETURNING *
+        )
+        INSERT INTO {name} SELECT * FROM moved
+        """,  # noqa: S608 (the name is made of a date)
+        [start, end],
+    )
+    cursor.execute(
+        f"ALTER TABLE devices_telemetryevent ATTACH PARTITION {name} FOR VALUES FROM ('{start}') TO ('{end}')"
+    )
 
 
 def drop_old_partitions(*, today: date | None = None) -> list[str]:

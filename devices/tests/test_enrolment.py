@@ -1,0 +1,303 @@
+"""How a Pi comes in, over HTTP as a Pi does it."""
+
+import json
+from datetime import timedelta
+from threading import Barrier
+from typing import Any
+
+import pytest
+from django.db.models import QuerySet
+from django.http import HttpResponse
+from django.test import Client
+from redis.exceptions import ConnectionError as RedisAway
+
+from core.models import StateChange
+from core.tests.race import DEADLINE_S, race
+from devices import services
+from devices.enums import DeviceState
+from devices.models import Device, DeviceToken, EnrolmentCode, KnownMac, Presence
+from devices.services.tokens import device_of_token
+from devices.tests.factories import make_controller, make_device, make_device_token
+from tenants.models import Branch
+from tenants.tests.factories import make_branch, make_chain, make_user
+
+pytestmark = pytest.mark.django_db
+
+MAC = "AA:BB:CC:DD:EE:FF"
+
+
+def register(branch_code: str, code: str = "", *, mac: str = MAC, **fields: Any) -> HttpResponse:
+    body = {"mac_address": mac, "serial_number": "RPI-1", "branch_code": branch_code, "enrolment_code": code}
+    return Client().post("/api/devices/register", body | fields, content_type="application/json")
+
+
+def new_code(branch: Branch, **fields: Any) -> str:
+    return services.create_enrolment_code(branch=branch, **fields)[1]
+
+
+def rows() -> tuple[int, ...]:
+    """Everything a registration may write."""
+    return tuple(model.objects.count() for model in (Device, Presence, DeviceToken, StateChange)) + (
+        EnrolmentCode.objects.filter(used_at__isnull=False).count(),
+    )
+
+
+def without_id(response: HttpResponse) -> bytes:
+    """The body without the request's id, which differs by design and is in a header as well."""
+    body = json.loads(response.content)
+    assert body.pop("request_id")
+    return json.dumps(body, sort_keys=True).encode()
+
+
+def test_new_pi_with_a_code_is_admitted() -> None:
+    branch = make_branch()
+
+    response = register(branch.code, new_code(branch), mac="aa-bb-cc-dd-ee-ff")
+
+    body = response.json()
+    device = Device.objects.get()
+    assert response.status_code == 201
+    assert (device.state, device.mac_address, device.branch) == (DeviceState.ACTIVE, MAC, branch)
+    assert body["device_id"] == str(device.pk)
+    assert device_of_token(body["device_token"]) == device
+    assert body["mqtt_config"]["client_id"] == body["mqtt_config"]["username"] == str(device.pk)
+    assert body["mqtt_config"]["topic"] == f"cartwise/{branch.chain.slug}/{branch.code}/devices/{device.pk}"
+    assert body["config"] == {"version": 1, "controllers": [], "carts": []}
+    assert (body["heartbeat_interval_s"], body["telemetry_interval_s"]) == (30, 60)
+
+
+def test_code_is_kept_as_an_hmac_only() -> None:
+    row, code = services.create_enrolment_code(branch=make_branch())
+
+    assert len(code) == 9
+    assert code not in str(vars(row))
+    assert code.replace("-", "") not in str(vars(row))
+
+
+def test_code_typed_in_small_letters_with_spaces_around_is_the_same_code() -> None:
+    branch = make_branch()
+
+    assert register(branch.code, f" {new_code(branch).lower()} ").status_code == 201
+
+
+def _refusals(branch: Branch) -> dict[str, tuple[str, str, str]]:
+    """Every reason to refuse, as (branch code, enrolment code, MAC)."""
+    used = new_code(branch)
+    assert register(branch.code, used, mac="AA:AA:AA:AA:AA:01").status_code == 201
+    expired = new_code(branch, lifetime=timedelta(seconds=-1))
+    closed_branch, closed_chain = make_branch(active=False), make_branch(chain=make_chain(active=False))
+    known = make_device(mac_address="AA:AA:AA:AA:AA:02")
+    return {
+        "unknown code": (branch.code, "ZZZZ-ZZZZ", MAC),
+        "no code": (branch.code, "", MAC),
+        "used code": (branch.code, used, MAC),
+        "expired code": (branch.code, expired, MAC),
+        "code of another branch": (make_branch().code, new_code(branch), MAC),
+        "unknown branch": ("BRANCH-NOWHERE", new_code(branch), MAC),
+        "closed branch": (closed_branch.code, new_code(closed_branch), MAC),
+        "closed chain": (closed_chain.code, new_code(closed_chain), MAC),
+        "known MAC": (branch.code, new_code(branch), str(known.mac_address)),
+    }
+
+
+def test_every_refusal_has_the_same_body_and_writes_no_row() -> None:
+    refusals = _refusals(make_branch())
+    before = rows()
+
+    responses = {why: register(code, enrolment, mac=mac) for why, (code, enrolment, mac) in refusals.items()}
+    responses["wrong claim"] = register("BRANCH-1", claim="made-up")
+
+    assert {why: response.status_code for why, response in responses.items()} == dict.fromkeys(responses, 403)
+    assert len({without_id(response) for response in responses.values()}) == 1
+    assert rows() == before
+
+
+def test_refused_known_mac_does_not_use_up_the_code() -> None:
+    branch, known = make_branch(), make_device()
+    code = new_code(branch)
+
+    refused = register(branch.code, code, mac=str(known.mac_address))
+
+    assert refused.status_code == 403
+    assert register(branch.code, code).status_code == 201
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"mac_address": "AA:BB"}, {"mac_address": "AA:BB:CC:DD:EE:FG"}, {"serial_number": "\0"}, {"claim": ["x"]}]
+)
+def test_malformed_registration_says_which_field(wrong: dict[str, Any]) -> None:
+    response = register("BRANCH-1", "ZZZZ-ZZZZ", **wrong)
+
+    body = response.json()
+    assert response.status_code == 400
+    assert list(body["errors"]) == list(wrong)
+    assert not Device.objects.exists()
+
+
+def _two_with_one_code() -> list[int]:
+    branch = make_branch()
+    code = new_code(branch)
+    macs = iter(["AA:AA:AA:AA:AA:01", "AA:AA:AA:AA:AA:02"])
+    return sorted(
+        response.status_code for response in race(lambda: register(branch.code, code, mac=next(macs)), times=2)
+    )
+
+
+@pytest.mark.django_db(transaction=True)
+def test_code_used_by_two_at_once_admits_one() -> None:
+    assert _two_with_one_code() == [201, 403]
+    assert Device.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_code_used_by_two_at_once_admits_one_control(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the lock on the code's row both get in."""
+    both_read = Barrier(2)
+    first = QuerySet.first
+
+    def first_together(queryset: QuerySet[Any]) -> Any:
+        found = first(queryset)
+        if queryset.model is EnrolmentCode:
+            both_read.wait(DEADLINE_S)
+        return found
+
+    monkeypatch.setattr(QuerySet, "select_for_update", lambda rows, **kwargs: rows)
+    monkeypatch.setattr(QuerySet, "first", first_together)
+
+    assert _two_with_one_code() == [201, 201]
+
+
+# A prepared device.
+
+
+def test_whoever_has_the_code_of_a_prepared_device_becomes_it() -> None:
+    device = services.prepare_device(branch=make_branch(), name="demo-pi")
+    controller = make_controller(device=device, address=0)
+
+    response = register(device.branch.code, new_code(device.branch, device=device))
+
+    body = response.json()
+    assert (response.status_code, body["device_id"]) == (201, str(device.pk))
+    assert [board["id"] for board in body["config"]["controllers"]] == [str(controller.pk)]
+    assert Device.objects.get().mac_address == MAC
+
+
+def test_another_pi_takes_over_a_device_and_the_old_token_is_dead() -> None:
+    device = make_device()
+    old = make_device_token(device=device)
+    assert device_of_token(old) == device
+
+    body = register(device.branch.code, new_code(device.branch, device=device)).json()
+
+    assert device_of_token(old) is None
+    assert device_of_token(body["device_token"]) == device
+    device.refresh_from_db()
+    assert device.mac_address == MAC
+
+
+def test_same_pi_may_enrol_as_its_device_again() -> None:
+    device = make_device(mac_address=MAC)
+
+    assert register(device.branch.code, new_code(device.branch, device=device)).status_code == 201
+
+
+def test_revoked_device_comes_back_with_a_code_of_its_own() -> None:
+    device = make_device()
+    services.revoke_device(device=device, actor=make_user())
+
+    body = register(device.branch.code, new_code(device.branch, device=device)).json()
+
+    assert device_of_token(body["device_token"]) == device
+
+
+# Approval.
+
+
+def approving_branch() -> Branch:
+    return make_branch(chain=make_chain(approve_devices=True))
+
+
+def test_pi_waits_until_a_person_says_yes() -> None:
+    branch = approving_branch()
+
+    asked = register(branch.code, new_code(branch))
+    claim = asked.json()["claim"]
+    again = register(branch.code, claim=claim)
+    services.approve_device(device=Device.objects.get(), actor=make_user())
+    admitted = register(branch.code, claim=claim)
+    once_more = register(branch.code, claim=claim)
+
+    assert [asked.status_code, again.status_code, admitted.status_code, once_more.status_code] == [202, 202, 201, 403]
+    assert asked.json() == {"device_id": str(Device.objects.get().pk), "status": "pending", "claim": claim}
+    assert device_of_token(admitted.json()["device_token"]) == Device.objects.get()
+
+
+def test_waiting_pi_holds_no_token_and_its_claim_is_kept_as_a_hash() -> None:
+    branch = approving_branch()
+
+    claim = register(branch.code, new_code(branch)).json()["claim"]
+
+    assert not DeviceToken.objects.exists()
+    assert claim not in str(vars(Device.objects.get()))
+
+
+def test_claim_works_only_with_the_mac_it_was_given_to() -> None:
+    branch = approving_branch()
+    claim = register(branch.code, new_code(branch)).json()["claim"]
+    services.approve_device(device=Device.objects.get(), actor=make_user())
+
+    assert register(branch.code, claim=claim, mac="AA:AA:AA:AA:AA:01").status_code == 403
+
+
+def test_refused_pi_stays_out() -> None:
+    branch = approving_branch()
+    claim = register(branch.code, new_code(branch)).json()["claim"]
+    services.revoke_device(device=Device.objects.get(), actor=make_user())
+
+    assert register(branch.code, claim=claim).status_code == 403
+
+
+@pytest.mark.parametrize(("registered_by_us", "status"), [(True, 201), (False, 202)])
+def test_mac_its_own_chain_registered_before_need_not_wait(registered_by_us: bool, status: int) -> None:
+    branch = approving_branch()
+    KnownMac.objects.create(chain=branch.chain if registered_by_us else make_chain(), mac_address=MAC)
+
+    assert register(branch.code, new_code(branch)).status_code == status
+
+
+# Rogues.
+
+
+def test_rogues_are_not_admitted_and_told_to_wait() -> None:
+    """Two hundred guesses from one address: none gets in, no row is written, and past the limit there is a wait."""
+    branch = make_branch()
+    new_code(branch)
+    before = rows()
+
+    responses = [register(branch.code, f"AAAA-{i:04d}", mac=f"02:00:00:00:00:{i:02X}") for i in range(200)]
+
+    assert [response.status_code for response in responses] == [403] * 30 + [429] * 170
+    assert {0 < int(response["Retry-After"]) <= 600 for response in responses[30:]} == {True}
+    assert rows() == before
+
+
+def test_limit_of_one_address_does_not_shut_out_another() -> None:
+    branch = make_branch()
+    for _ in range(31):
+        register(branch.code, "AAAA-0000")
+
+    body = {"mac_address": MAC, "branch_code": branch.code, "enrolment_code": new_code(branch)}
+    response = Client(REMOTE_ADDR="192.0.2.7").post("/api/devices/register", body, content_type="application/json")
+
+    assert response.status_code == 201
+
+
+def test_registration_stops_when_the_counters_are_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(**kwargs: object) -> None:
+        raise RedisAway
+
+    monkeypatch.setattr("core.limits._TAKE", away)
+    branch = make_branch()
+
+    assert register(branch.code, new_code(branch)).status_code == 503
+    assert not Device.objects.exists()
