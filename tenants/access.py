@@ -104,7 +104,7 @@ def visible(user: "User | AnonymousUser", queryset: models.QuerySet[M], permissi
         condition |= Q(**{f"{path}__in": found.chains})
     if found.branches and (path := getattr(model, "branch_path", "")):
         condition |= Q(**{f"{path}__in": found.branches})
-    if user.is_authenticated and permission in OWN and (path := getattr(model, "owner_path", "")):
+    if user.is_authenticated and user.is_active and permission in OWN and (path := getattr(model, "owner_path", "")):
         condition |= Q(**{path: user.pk})
     rows = queryset.filter(condition)
     # A chain is reached through its branches, of which it has many.

@@ -3,9 +3,11 @@
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from uuid import uuid4
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import Q
@@ -85,6 +87,13 @@ class Branch(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.code})"
+
+    def clean(self) -> None:
+        """Pages of the branch are shown in its time zone, so it must be one (IANA name)."""
+        try:
+            ZoneInfo(self.time_zone)
+        except (ValueError, OSError, ZoneInfoNotFoundError):
+            raise ValidationError({"time_zone": _("Like Asia/Jerusalem.")}) from None
 
     @property
     def rental_duration(self) -> timedelta:
@@ -236,8 +245,6 @@ class Grant(models.Model):
 
     def clean(self) -> None:
         """The shipped roles fit one kind of scope each; a role made by a manager fits any."""
-        from django.core.exceptions import ValidationError
-
         allowed = ROLE_SCOPES.get(self.role.code) if self.role_id else None
         if allowed and self.scope not in allowed:
             raise ValidationError({"role": _("This role can't be given there.")})
