@@ -8,7 +8,6 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
-from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from carts.admin.labels import CONDITION_LABELS, LOCK_LABELS, STATUS_LABELS
@@ -19,7 +18,7 @@ from carts.services import command_cart, place_cart, put_in_maintenance, put_in_
 from core.admin.base import ScopedAdmin, Section
 from core.admin.buttons import Button, Link, Press, offer
 from core.admin.forms import AnyModelForm
-from core.admin.links import object_link, outside_link
+from core.admin.links import object_link, outside_link, state_column
 from core.admin.pages import Panel
 from devices.models import Command
 from tenants.models import Branch
@@ -84,7 +83,7 @@ class CartAdmin(ScopedAdmin):
     list_filter = ("status", "condition", "lock_state", "branch", "controller")
     list_select_related = ("branch", "controller__device")
     search_fields = ("=cart_number", "public_code", "branch__name", "branch__code")
-    search_select_related = ("branch",)
+    name_related = ("branch",)
     autocomplete_fields = ("branch", "controller")
     ordering = ("branch__name", "cart_number")
     fieldsets = (
@@ -173,19 +172,19 @@ class CartAdmin(ScopedAdmin):
     def describe(self, obj: Cart) -> str:
         return f"{_('Cart')} {obj.cart_number} · {obj.branch.name}"
 
-    @display(description=_("cart"), ordering="cart_number")
+    @admin.display(description=_("cart"), ordering="cart_number")
     def number(self, cart: Cart) -> str:
         return f"{_('Cart')} {cart.cart_number}"
 
-    @display(description=_("use"), ordering="status", label=STATUS_LABELS)
+    @state_column(description=_("use"), ordering="status", labels=STATUS_LABELS)
     def status_label(self, cart: Cart) -> tuple[str, str]:
         return cart.status, cart.get_status_display()
 
-    @display(description=_("condition"), ordering="condition", label=CONDITION_LABELS)
+    @state_column(description=_("condition"), ordering="condition", labels=CONDITION_LABELS)
     def condition_label(self, cart: Cart) -> tuple[str, str]:
         return cart.condition, cart.get_condition_display()
 
-    @display(description=_("lock"), ordering="lock_state", label=LOCK_LABELS)
+    @state_column(description=_("lock"), ordering="lock_state", labels=LOCK_LABELS)
     def lock_label(self, cart: Cart) -> tuple[str, str]:
         return cart.lock_state, cart.get_lock_state_display()
 

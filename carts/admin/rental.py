@@ -3,7 +3,6 @@
 from django import forms
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
-from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from carts.admin.labels import RENTAL_LABELS
@@ -12,6 +11,7 @@ from carts.models import Rental
 from carts.services import close_rental
 from core.admin.base import ReadOnlyAdmin, Section
 from core.admin.buttons import Button, Press
+from core.admin.links import state_column
 
 
 class ReasonForm(forms.Form):
@@ -43,7 +43,7 @@ class RentalAdmin(ReadOnlyAdmin):
     list_filter = ("status", "created_at", "branch", "cart", "customer")
     list_select_related = ("cart", "branch", "customer")
     search_fields = ("customer__phone", "customer__email", "branch__code", "=cart__cart_number")
-    search_select_related = ("cart", "branch", "customer")
+    name_related = ("cart", "branch", "customer")
     ordering = ("-created_at",)
     fieldsets = (
         (None, {"fields": (("cart", "branch"), ("customer", "status_label"))}),
@@ -70,6 +70,6 @@ class RentalAdmin(ReadOnlyAdmin):
     def describe(self, obj: Rental) -> str:
         return f"{obj} · {obj.branch.name} · {obj.customer}"
 
-    @display(description=_("status"), ordering="status", label=RENTAL_LABELS)
+    @state_column(description=_("status"), ordering="status", labels=RENTAL_LABELS)
     def status_label(self, rental: Rental) -> tuple[str, str]:
         return rental.status, rental.get_status_display()

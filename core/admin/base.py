@@ -11,6 +11,7 @@ from uuid import UUID
 from django.contrib import messages
 from django.contrib.admin import FieldListFilter
 from django.contrib.admin.filters import RelatedFieldListFilter
+from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.db import models
 from django.db.models import Q, QuerySet
@@ -43,7 +44,7 @@ else:
 
     AnyAdmin = object
 
-MOST_FILTER_CHOICES = 100
+MOST_FILTER_CHOICES = 40
 
 
 class Section(models.TextChoices):
@@ -100,17 +101,33 @@ class ReadOnly:
 
 
 def visible_rows(site: Any, model: type[models.Model], request: HttpRequest) -> QuerySet[Any]:
-    """The rows of a model its admin would list for the requester; none without an admin."""
+    """The rows of a model its admin would list for the requester, ready to be named; none without an admin."""
     admin = site._registry.get(model)
-    return admin.get_queryset(request) if isinstance(admin, Scoped) else model._default_manager.none()
+    if not isinstance(admin, ScopedAdmin):
+        return model._default_manager.none()
+    rows = admin.get_queryset(request)
+    return rows.select_related(*admin.name_related) if admin.name_related else rows
 
 
 class ScopedRelatedFilter(RelatedFieldListFilter):
-    """Filter by a related object, offering only those the requester may see, and not endlessly many."""
+    """Filter by a related object, offering only those the requester may see.
 
-    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> list[tuple[Any, str]]:
+    Where there are too many to choose from, it shows only the one that a link from elsewhere has chosen.
+    """
+
+    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> list[Any]:
         rows = visible_rows(model_admin.admin_site, field.remote_field.model, request)
-        return [(row.pk, str(row)) for row in rows[:MOST_FILTER_CHOICES]]
+        choices = list(rows[: MOST_FILTER_CHOICES + 1])
+        if len(choices) > MOST_FILTER_CHOICES:
+            choices = self._chosen(rows)
+        return [(row.pk, str(row)) for row in choices]
+
+    def _chosen(self, rows: QuerySet[Any]) -> list[Any]:
+        wanted = self.lookup_val[-1:] if isinstance(self.lookup_val, list) else [self.lookup_val]
+        try:
+            return list(rows.filter(pk__in=[value for value in wanted if value]))
+        except (ValueError, ValidationError):
+            return []  # nonsense in the address; the list itself refuses it
 
 
 FieldListFilter.register(lambda field: bool(field.remote_field), ScopedRelatedFilter, take_priority=True)
@@ -119,7 +136,8 @@ FieldListFilter.register(lambda field: bool(field.remote_field), ScopedRelatedFi
 class ScopedAdmin(ButtonPages, Scoped, ThemedAdmin):
     """An admin of one model.
 
-    `fixed_fields` can be chosen once, at creation; `in_global_search` lets the command palette look here.
+    `fixed_fields` can be chosen once, at creation; `in_global_search` lets the command palette look here;
+    `name_related` are the relations that an object's name is made of.
     """
 
     section: ClassVar[Section]
@@ -127,7 +145,7 @@ class ScopedAdmin(ButtonPages, Scoped, ThemedAdmin):
     icon: ClassVar[str] = "table_rows"
     fixed_fields: ClassVar[Sequence[str]] = ()
     in_global_search: ClassVar[bool] = True
-    search_select_related: ClassVar[Sequence[str]] = ()
+    name_related: ClassVar[Sequence[str]] = ()
     list_per_page = 50
     show_full_result_count = False
     compressed_fields = True
@@ -139,7 +157,7 @@ class ScopedAdmin(ButtonPages, Scoped, ThemedAdmin):
         """One line for search results."""
         return str(obj)
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[Any]:
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return [*super().get_readonly_fields(request, obj), *(self.fixed_fields if obj else ())]
 
     def has_module_permission(self, request: HttpRequest) -> bool:
@@ -174,10 +192,10 @@ class ScopedAdmin(ButtonPages, Scoped, ThemedAdmin):
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """What people did in the admin, and every change of state whoever made it."""
-        changes: Sequence[StateChange] = ()
+        changes = StateChange.objects.none()
         if isinstance(self.opts.pk, models.UUIDField):
             obj = self.get_object(request, object_id)
-            changes = StateChange.objects.filter(entity_id=obj.pk).order_by("-pk")[:200] if obj else ()
+            changes = StateChange.objects.filter(entity_id=obj.pk).order_by("-pk")[:200] if obj else changes
         response: HttpResponse = super().history_view(
             request, object_id, {**(extra_context or {}), "state_changes": changes}
         )
@@ -202,7 +220,7 @@ class LedgerAdmin(ReadOnlyAdmin):
     in_global_search = False
     uuid_fields: ClassVar[Sequence[str]] = ()
 
-    def get_search_fields(self, request: HttpRequest) -> Sequence[str]:
+    def get_search_fields(self, request: HttpRequest) -> list[str]:
         return [f"{name}__exact" for name in self.uuid_fields]
 
     def get_search_results(

@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 from django import forms
 from django.db import models
-from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-Text = str | Promise
+from core.errors import Text
+
 Variant = Literal["primary", "default", "danger"]
 
 

@@ -1,16 +1,27 @@
 """Pieces of admin pages: links between objects, JSON to read, states as coloured words."""
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, cast
 
 from django.db import models
 from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from unfold.decorators import display
 
-# Kinds of the theme's label: success, warning, danger, info.
-Labels = Mapping[str, str]
+from core.errors import Text
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def state_column(*, description: Text, labels: Mapping[str, str], ordering: str | None = None) -> Callable[[F], F]:
+    """A column that shows (state, word) as a coloured word; `labels` are success, warning, danger or info by state."""
+
+    def mark(column: F) -> F:
+        return cast(F, display(description=description, label=labels, ordering=ordering)(column))
+
+    return mark
 
 
 def list_url(model: type[models.Model]) -> str:

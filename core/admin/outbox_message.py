@@ -7,11 +7,10 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from unfold.decorators import display
 
 from core.admin.base import LedgerAdmin, Section
 from core.admin.buttons import Button, Press
-from core.admin.links import readable_json
+from core.admin.links import readable_json, state_column
 from core.models import OutboxMessage
 from core.outbox import deliver
 
@@ -58,7 +57,6 @@ class OutboxMessageAdmin(LedgerAdmin):
         "content",
     )
     readonly_fields = ("state", "content")
-    actions = ()
     buttons = (
         Button(
             name="try-again",
@@ -73,7 +71,7 @@ class OutboxMessageAdmin(LedgerAdmin):
         ),
     )
 
-    @display(description=_("state"), label={"parked": "danger", "waiting": "warning", "delivered": "success"})
+    @state_column(description=_("state"), labels={"parked": "danger", "waiting": "warning", "delivered": "success"})
     def state(self, message: OutboxMessage) -> tuple[str, Any]:
         if message.parked_at:
             return "parked", _("Parked")

@@ -20,10 +20,10 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from core.admin.buttons import Button, Link, Press, ShownOnce, Text, offered_buttons, offered_links
+from core.admin.buttons import Button, Link, Press, ShownOnce, offered_buttons, offered_links
 from core.admin.links import list_url
 from core.admin.requester import may
-from core.errors import DomainError
+from core.errors import DomainError, Text
 from core.transitions import IllegalTransition
 from core.views import say
 
@@ -64,8 +64,15 @@ class ButtonPages(AnyAdmin):
         """This admin's own and those other apps offered."""
         return (*self.buttons, *offered_buttons(self.model))
 
-    def render_change_form(self, request: HttpRequest, context: dict[str, Any], **kwargs: Any) -> HttpResponse:
-        obj = kwargs.get("obj")
+    def render_change_form(
+        self,
+        request: HttpRequest,
+        context: dict[str, Any],
+        add: bool = False,
+        change: bool = False,
+        form_url: str = "",
+        obj: Any = None,
+    ) -> HttpResponse:
         if obj is not None and not context.get("is_popup"):
             context["press_key"] = uuid4().hex
             context["press_buttons"] = [
@@ -75,7 +82,7 @@ class ButtonPages(AnyAdmin):
             ]
             context["page_links"] = [*self._page_links(obj), *self._list_links(request, obj)]
             context["panels"] = list(self.get_panels(request, obj))
-        return super().render_change_form(request, context, **kwargs)
+        return super().render_change_form(request, context, add, change, form_url, obj)
 
     def _press_url(self, obj: Any, button: Button) -> str:
         opts = self.opts

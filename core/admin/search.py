@@ -7,7 +7,7 @@ from django.contrib.admin import AdminSite
 from django.http import HttpRequest
 from django.utils.text import capfirst
 
-from core.admin.base import ScopedAdmin
+from core.admin.base import ScopedAdmin, visible_rows
 from core.admin.links import change_url, list_url
 
 MOST_PER_LIST = 6
@@ -35,7 +35,7 @@ def _rows(admins: list[ScopedAdmin], request: HttpRequest, term: str) -> Iterato
     for admin in admins:
         if not admin.in_global_search or not admin.get_search_fields(request):
             continue
-        rows, _ = admin.get_search_results(request, admin.get_queryset(request), term)
-        for row in rows.select_related(*admin.search_select_related)[:MOST_PER_LIST]:
+        rows, _ = admin.get_search_results(request, visible_rows(admin.admin_site, admin.model, request), term)
+        for row in rows[:MOST_PER_LIST]:
             kind, link = str(admin.opts.verbose_name), change_url(admin.opts.label, row.pk)
             yield {"title": admin.describe(row), "description": kind, "link": link, "icon": admin.icon}

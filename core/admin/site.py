@@ -1,6 +1,5 @@
 """The site below `/admin/`: who gets in, and its search."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -10,6 +9,7 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
 
 from core.admin.search import find
@@ -23,7 +23,7 @@ else:
 class BackOfficeSite(ThemedSite):
     """Platform staff only. Whoever is signed in as somebody else gets 403; nobody signs in here but at the one page."""
 
-    def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Callable[..., Any]:
+    def admin_view(self, view: Any, cacheable: bool = False) -> Any:
         """Guard a view; strangers who are signed in are refused rather than sent to sign in again."""
         inner = super().admin_view(view, cacheable)
 
@@ -36,7 +36,7 @@ class BackOfficeSite(ThemedSite):
 
         return guarded
 
-    @never_cache
+    @method_decorator(never_cache)
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """The product has one sign-in page, where tries are limited."""
         if request.user.is_authenticated and not self.has_permission(request):

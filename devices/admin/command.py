@@ -5,11 +5,10 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
-from unfold.decorators import display
 
 from core.admin.base import LedgerAdmin, Section
 from core.admin.buttons import Button, Press
-from core.admin.links import readable_json
+from core.admin.links import readable_json, state_column
 from devices.admin.labels import COMMAND_LABELS
 from devices.enums import OPEN_COMMANDS
 from devices.models import Command
@@ -77,7 +76,7 @@ class CommandAdmin(LedgerAdmin):
         ),
     )
 
-    @display(description=_("status"), ordering="status", label=COMMAND_LABELS)
+    @state_column(description=_("status"), ordering="status", labels=COMMAND_LABELS)
     def status_label(self, command: Command) -> tuple[str, str]:
         return command.status, command.get_status_display()
 

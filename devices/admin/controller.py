@@ -22,7 +22,7 @@ class ControllerAdmin(ScopedAdmin):
     list_filter = ("protocol", "device")
     list_select_related = ("device",)
     search_fields = ("device__name", "port", "device__branch__name")
-    search_select_related = ("device",)
+    name_related = ("device",)
     autocomplete_fields = ("device",)
     fieldsets = (
         (None, {"fields": ("device", ("port", "address"))}),

@@ -8,13 +8,12 @@ from django.db import transaction
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
-from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from core.admin.base import ReadOnlyStacked, ScopedAdmin, ScopedTabular, Section
 from core.admin.buttons import Button, Press, ShownOnce
 from core.admin.forms import AnyModelForm
-from core.admin.links import object_link
+from core.admin.links import object_link, state_column
 from core.admin.pages import Panel
 from devices.admin.enrolment import show_new_code
 from devices.admin.labels import DEVICE_LABELS, PRESENCE_LABELS
@@ -114,7 +113,7 @@ class DeviceAdmin(ScopedAdmin):
     list_filter = ("state", "presence__state", "branch", "firmware_version")
     list_select_related = ("branch", "presence")
     search_fields = ("name", "mac_address", "serial_number", "branch__name", "branch__code")
-    search_select_related = ("branch",)
+    name_related = ("branch",)
     autocomplete_fields = ("branch",)
     ordering = ("branch__name", "name")
     fieldsets = (
@@ -223,16 +222,16 @@ class DeviceAdmin(ScopedAdmin):
     def describe(self, obj: Device) -> str:
         return f"{obj.name} · {obj.branch.name}"
 
-    @display(description=_("state"), ordering="state", label=DEVICE_LABELS)
+    @state_column(description=_("state"), ordering="state", labels=DEVICE_LABELS)
     def state_label(self, device: Device) -> tuple[str, str]:
         return device.state, device.get_state_display()
 
-    @display(description=_("presence"), ordering="presence__state", label=PRESENCE_LABELS)
+    @state_column(description=_("presence"), ordering="presence__state", labels=PRESENCE_LABELS)
     def presence_label(self, device: Device) -> tuple[str, str] | None:
         presence = getattr(device, "presence", None)
         return (presence.state, presence.get_state_display()) if presence else None
 
-    @display(description=_("last heartbeat"), ordering="presence__last_heartbeat_at")
+    @admin.display(description=_("last heartbeat"), ordering="presence__last_heartbeat_at")
     def last_seen(self, device: Device) -> Any:
         presence = getattr(device, "presence", None)
         return presence.last_heartbeat_at if presence else None

@@ -11,10 +11,10 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext_lazy as _
-from unfold.decorators import display
 
 from core.admin.base import ReadOnlyAdmin, Section
 from core.admin.buttons import Button, Press, ShownOnce, offer
+from core.admin.links import state_column
 from devices.models import Device, EnrolmentCode
 from devices.services import create_enrolment_code
 from tenants.models import Branch
@@ -88,7 +88,7 @@ class EnrolmentCodeAdmin(ReadOnlyAdmin):
     fields = (("branch", "device"), "state", ("created_at", "created_by"), ("expires_at", "used_at"))
     readonly_fields = ("state",)
 
-    @display(description=_("state"), label={"open": "info", "used": "success", "expired": "warning"})
+    @state_column(description=_("state"), labels={"open": "info", "used": "success", "expired": "warning"})
     def state(self, row: EnrolmentCode) -> tuple[str, Any]:
         if row.used_at:
             return "used", _("Used")

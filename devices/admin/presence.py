@@ -2,9 +2,9 @@
 
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
-from unfold.decorators import display
 
 from core.admin.base import ReadOnlyAdmin, Section
+from core.admin.links import state_column
 from devices.admin.labels import PRESENCE_LABELS
 from devices.models import Presence
 
@@ -30,10 +30,10 @@ class PresenceAdmin(ReadOnlyAdmin):
     )
     readonly_fields = ("state_label",)
 
-    @display(description=_("state"), ordering="state", label=PRESENCE_LABELS)
+    @state_column(description=_("state"), ordering="state", labels=PRESENCE_LABELS)
     def state_label(self, presence: Presence) -> tuple[str, str]:
         return presence.state, presence.get_state_display()
 
-    @display(description=_("branch"), ordering="device__branch__name")
+    @admin.display(description=_("branch"), ordering="device__branch__name")
     def branch(self, presence: Presence) -> str:
         return presence.device.branch.name

@@ -7,7 +7,6 @@ from django.contrib import admin
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
-from unfold.decorators import display
 
 from core.admin.base import ScopedAdmin, Section
 from core.admin.forms import AnyModelForm
@@ -34,12 +33,13 @@ class ChainAdmin(ScopedAdmin):
     actions = None
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Chain]:
-        return super().get_queryset(request).annotate(branch_total=Count("branches", distinct=True))
+        chains: QuerySet[Chain] = super().get_queryset(request)
+        return chains.annotate(branch_total=Count("branches", distinct=True))
 
     def get_prepopulated_fields(self, request: HttpRequest, obj: Chain | None = None) -> dict[str, Any]:
         return {} if obj else dict(self.prepopulated_fields)
 
-    @display(description=_("branches"), ordering="branch_total")
+    @admin.display(description=_("branches"), ordering="branch_total")
     def branch_count(self, chain: Chain) -> int:
         return int(getattr(chain, "branch_total", 0))
 

@@ -6,10 +6,10 @@ from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
-from unfold.decorators import display
 
 from core.admin.base import ScopedAdmin, ScopedTabular, Section
 from core.admin.forms import AnyModelForm
+from core.admin.links import state_column
 from tenants.admin.rank import holds_all
 from tenants.models import Grant, User
 from tenants.services import grant_role
@@ -67,7 +67,7 @@ class GrantAdmin(ScopedAdmin):
     list_filter = ("role", "chain", "expires_at")
     list_select_related = ("user", "role", "chain", "branch")
     search_fields = ("user__email", "user__phone", "user__name")
-    search_select_related = ("user", "role", "chain", "branch")
+    name_related = ("user", "role", "chain", "branch")
     autocomplete_fields = ("user", "role", "chain", "branch")
     fields = ("user", "role", ("chain", "branch"), "expires_at")
     fixed_fields = ("user", "role", "chain", "branch")
@@ -77,7 +77,7 @@ class GrantAdmin(ScopedAdmin):
         kwargs["form"] = type("ActorsGrantForm", (GrantForm,), {"actor": request.user})
         return super().get_form(request, obj, change, **kwargs)
 
-    @display(description=_("where"), label={"platform": "warning", "chain": "info", "branch": "success"})
+    @state_column(description=_("where"), labels={"platform": "warning", "chain": "info", "branch": "success"})
     def where(self, grant: Grant) -> tuple[str, str]:
         return str(grant.scope.value), str(grant.branch or grant.chain or grant.scope.label)
 

@@ -74,7 +74,7 @@ class RoleAdmin(ScopedAdmin):
         kwargs["form"] = type("ActorsRoleForm", (RoleForm,), {"actor": request.user})
         return super().get_form(request, obj, change, **kwargs)
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         fixed = list(super().get_readonly_fields(request, obj))
         return [*fixed, "summary"] if obj and obj.code == RoleCode.MANAGER else fixed
 

@@ -11,11 +11,11 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from unfold.decorators import display
 
 from core.admin.base import ScopedAdmin, Section
 from core.admin.buttons import Button, Press, ShownOnce
 from core.admin.forms import AnyModelForm
+from core.admin.links import state_column
 from core.errors import InvalidInput, NotAllowed
 from tenants import access
 from tenants.admin.grant import GrantInline, save_grant
@@ -145,11 +145,11 @@ class UserAdmin(ScopedAdmin):
         """Accounts are closed, not deleted: rentals tell of them."""
         return False
 
-    @display(description=_("person"), ordering="name")
+    @admin.display(description=_("person"), ordering="name")
     def person(self, user: User) -> str:
         return user.name or str(user)
 
-    @display(description=_("account"), label={"open": "success", "closed": "danger"})
+    @state_column(description=_("account"), labels={"open": "success", "closed": "danger"})
     def state(self, user: User) -> tuple[str, Any]:
         return ("open", _("Open")) if user.is_active else ("closed", _("Closed"))
 
