@@ -1,8 +1,9 @@
 """What devices say, told to rentals. Each runs exactly once, in one transaction with its outbox row."""
 
+from carts.services.carts import start_lock_order_anew
 from carts.services.rentals import note_lock_report, settle_unlock
 from core.outbox import receives
-from devices.events import CommandFinished, LockReported
+from devices.events import CommandFinished, DeviceEnrolled, LockReported
 
 
 @receives(CommandFinished)
@@ -15,3 +16,9 @@ def settle_finished_command(event: CommandFinished) -> None:
 def take_lock_report(event: LockReported) -> None:
     """Follow the lock; a closed one with its cart ends a rental."""
     note_lock_report(cart_id=event.cart_id, lock=event.lock, present=event.present, seq=event.seq)
+
+
+@receives(DeviceEnrolled)
+def forget_lock_order(event: DeviceEnrolled) -> None:
+    """Its carts' reports are counted anew."""
+    start_lock_order_anew(device_id=event.device_id)

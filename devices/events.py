@@ -31,6 +31,13 @@ class LockReported:
 
 
 @dataclass(frozen=True, slots=True)
+class DeviceEnrolled:
+    """A Pi was admitted as this device, perhaps in the place of another one; it remembers nothing of it."""
+
+    device_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
 class PresenceChanged:
     """A Pi came, went, or changed how well it can be reached. Live only."""
 

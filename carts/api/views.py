@@ -82,7 +82,7 @@ class AssignView(APIView):
     def post(self, request: Request, branch_id: UUID) -> Response:
         cart = _chosen_cart(request, open_branch(branch_id))
         answer = services.start_rental(cart=cart, customer=access.person(request.user), idempotency_key=_key(request))
-        return Response(answer, status=201)
+        return Response(AssignOutput(answer).data, status=201)
 
 
 class ReturnView(APIView):

@@ -33,10 +33,17 @@ def place_cart(*, branch: Branch, cart_number: int, controller: Controller, lock
         before = cart.controller.device_id if cart and cart.controller else None
         cart = cart or Cart(branch=branch, cart_number=cart_number)
         cart.controller, cart.locker_id = controller, locker_id
+        if before != controller.device_id:
+            cart.lock_seq = -1  # each Pi counts its own reports
         cart.full_clean()
         cart.save()
         bump_config(device_ids=[pk for pk in {before, controller.device_id} if pk])
     return cart
+
+
+def start_lock_order_anew(*, device_id: UUID) -> None:
+    """Another Pi, or another memory card, counts its reports from 1: what came before must not hide them."""
+    Cart.objects.filter(controller__device_id=device_id).update(lock_seq=-1)
 
 
 def command_cart(*, cart: Cart, type: str, actor: User, idempotency_key: str) -> UUID:

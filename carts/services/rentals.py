@@ -32,6 +32,8 @@ from tenants.services import ensure_customer_grant
 
 # How long after the opening a customer may still say that it did not open.
 NOT_OPENED_WITHIN = timedelta(minutes=3)
+# Reasons of a Pi that did not try: they say nothing against the lock either.
+_NOT_TRIED = frozenset({"wrong_connection", "clock_unknown", "retained", "duplicate", "busy", "interlock"})
 
 
 class CartNotFree(DomainError):
@@ -111,6 +113,9 @@ def settle_unlock(*, command_id: UUID) -> None:
             live.announce(CartChanged(cart.pk, cart.branch_id))
         elif command.status == CommandStatus.DONE and command.lock == LockState.UNLOCKED:
             _begin(rental, cart, command)
+            if command.seq is not None and cart.lock_seq > command.seq and _is_back(cart):
+                # Another bridge was faster with a later report: the cart was back before this was heard.
+                _end(rental, cart, RentalStatus.RETURNED, "lock closed", "")
         else:
             _void(rental, cart, command)
 
@@ -142,10 +147,8 @@ def _void(rental: Rental, cart: Cart, command: Command) -> None:
     )
     transition(cart, to=CartStatus.AVAILABLE, table=CART_TRANSITIONS, reason="rental voided")
     # A command that was never sent, or was cancelled in time, says nothing against the lock.
-    if (
-        command.status in (CommandStatus.FAILED, CommandStatus.UNKNOWN, CommandStatus.DONE)
-        and cart.condition == CartCondition.OK
-    ):
+    tried = command.status in (CommandStatus.FAILED, CommandStatus.UNKNOWN, CommandStatus.DONE)
+    if tried and reason not in _NOT_TRIED:
         _suspect(cart, f"unlock: {reason}")
     outbox.publish(RentalVoided(rental.pk, rental.branch_id))
     _show(rental)

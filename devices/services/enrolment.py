@@ -11,11 +11,13 @@ from django.utils import timezone
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
+from core import outbox
 from core.errors import DomainError
 from core.limits import Limit, take
 from core.transitions import transition
 from devices import notify
 from devices.enums import DEVICE_TRANSITIONS, DeviceState
+from devices.events import DeviceEnrolled
 from devices.models import Device, DeviceToken, EnrolmentCode, KnownMac, Presence
 from devices.services.tokens import issue_token
 from tenants.models import Branch, User
@@ -124,6 +126,11 @@ def _admit(device: Device, branch: Branch) -> Registration:
         transition(device, to=DeviceState.PENDING, table=DEVICE_TRANSITIONS, field="state", reason="enrolled")
         return Registration(device, claim=claim)
     transition(device, to=DeviceState.ACTIVE, table=DEVICE_TRANSITIONS, field="state", reason="enrolled")
+    return _let_in(device)
+
+
+def _let_in(device: Device) -> Registration:
+    outbox.publish(DeviceEnrolled(device.pk))
     return Registration(device, token=issue_token(device=device, shown=True))
 
 
@@ -135,7 +142,7 @@ def _ask_again(mac_address: str, claim: str) -> Registration:
         return Registration(waiting, claim=claim)
     waiting.claim_hash = ""
     waiting.save(update_fields=["claim_hash"])
-    return Registration(waiting, token=issue_token(device=waiting, shown=True))
+    return _let_in(waiting)
 
 
 def _code_hmac(code: str) -> str:
