@@ -138,6 +138,8 @@ MQTT_BRIDGE_ID: str = env.str("MQTT_BRIDGE_ID", "bridge-1")
 # What devices are told at registration: the broker as they see it, which a tunnel may make another address.
 MQTT_PUBLIC_HOST: str = env.str("MQTT_PUBLIC_HOST", "127.0.0.1")
 MQTT_PUBLIC_PORT: int = env.int("MQTT_PUBLIC_PORT", 1883)
+# How long a registration waits for the broker to know the new device; the account comes from the bridge.
+BROKER_WAIT_S: float = env.float("BROKER_WAIT_S", 2.0)
 MQTT_PUBLIC_TLS: bool = env.bool("MQTT_PUBLIC_TLS", False)
 
 SMS_GATEWAY: str = env.str("SMS_GATEWAY", "inforu")

@@ -34,7 +34,7 @@ from devices.models import Device, DeviceToken, TelemetryEvent
 from devices.mqtt.addresses import device_root
 from devices.selectors import device_config, devices_visible_to, telemetry_visible_to
 from devices.services.presence import Heartbeat
-from devices.services.tokens import issue_token, signed
+from devices.services.tokens import issue_token, signed, wait_for_broker
 from tenants import access
 from tenants.selectors import branch_visible_to, chains_visible_to
 
@@ -58,6 +58,7 @@ class RegisterView(APIView):
         serializer = RegisterInput(data=request.data)
         serializer.is_valid(raise_exception=True)
         data = serializer.validated_data
+        started = timezone.now()
         registration = services.register_device(
             mac_address=data["mac_address"],
             serial_number=data["serial_number"],
@@ -69,6 +70,7 @@ class RegisterView(APIView):
         if registration.token is None:
             waiting = {"device_id": registration.device.pk, "status": "pending", "claim": registration.claim}
             return Response(waiting, status=202)
+        wait_for_broker(registration.device, started)
         return Response(_admitted(registration.device, registration.token), status=201)
 
 

@@ -1,8 +1,10 @@
 """Tokens of devices: bearer over REST, password over MQTT."""
 
-from datetime import timedelta
+import time
+from datetime import datetime, timedelta
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
@@ -10,11 +12,12 @@ from django.utils import timezone
 from core.tokens import TokenError, newest_key_id, read, sign
 from devices import notify
 from devices.enums import DeviceState
-from devices.models import Device, DeviceToken
+from devices.models import BrokerAccount, Device, DeviceToken
 
 KIND = "device"
 LIFETIME = timedelta(days=365)
 OVERLAP = timedelta(minutes=10)
+BROKER_POLL_S = 0.02
 
 
 def issue_token(*, device: Device, shown: bool) -> DeviceToken:
@@ -77,6 +80,19 @@ def password_token(device: Device) -> DeviceToken | None:
     now = timezone.now()
     shown = DeviceToken.objects.filter(device=device, shown_at__isnull=False, expires_at__gt=now, ends_at__isnull=True)
     return shown.order_by("-shown_at").first()
+
+
+def wait_for_broker(device: Device, since: datetime) -> bool:
+    """Wait, for at most `BROKER_WAIT_S`, until the bridge has told the broker of an account changed after `since`.
+
+    A device connects the moment it has its token, and not every device tries twice.
+    """
+    deadline = time.monotonic() + settings.BROKER_WAIT_S
+    while time.monotonic() < deadline:
+        if BrokerAccount.objects.filter(device=device, applied_at__gt=since).exists():
+            return True
+        time.sleep(BROKER_POLL_S)
+    return False
 
 
 def _promote(token: DeviceToken) -> None:
