@@ -7,14 +7,18 @@ talk to a network: whatever leaves the database goes out on commit or through a 
 """
 
 import dataclasses
+import json
 import logging
 import typing
 from collections.abc import Callable
 from datetime import timedelta
+from functools import cache, partial
+from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
 from django.utils import timezone
+from psycopg.types.json import Jsonb
 
 from core.models import OutboxMessage
 
@@ -24,7 +28,7 @@ MAX_ATTEMPTS = 8
 FIRST_RETRY = timedelta(seconds=2)
 
 E = typing.TypeVar("E")
-Handler = Callable[[typing.Any], None]
+Handler = Callable[[Any], None]
 _event_classes: dict[str, type] = {}
 _receivers: dict[str, dict[str, Handler]] = {}
 
@@ -50,37 +54,48 @@ def publish(event: object) -> None:
     """Write an event for each of its receivers. Must run inside the transaction of the change. One query."""
     if not connection.in_atomic_block:
         raise RuntimeError("publish() outside a transaction could tell of a change that never happened")
-    name = event_name(type(event))
-    now = timezone.now()
-    payload = {field.name: _to_json(getattr(event, field.name)) for field in dataclasses.fields(event)}  # type: ignore[arg-type]
-    rows = OutboxMessage.objects.bulk_create(
-        OutboxMessage(event=name, payload=payload, receiver=receiver, available_at=now)
-        for receiver in _receivers.get(name, {})
-    )
-    for row in rows:
-        transaction.on_commit(lambda pk=row.pk: deliver(pk), robust=True)  # type: ignore[misc]
+    name, now = event_name(type(event)), timezone.now()
+    receivers = _receivers.get(name, {})
+    if not receivers:
+        return
+    payload = Jsonb({field.name: _to_json(getattr(event, field.name)) for field in dataclasses.fields(event)})  # type: ignore[arg-type]
+    values: list[Any] = [name, payload, now, now, list(receivers)]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO core_outboxmessage (event, payload, receiver, created_at, available_at, attempts, last_error)"
+            " SELECT %s, %s, receiver, %s, %s, 0, '' FROM unnest(%s::text[]) AS receiver RETURNING id",
+            values,
+        )
+        for (pk,) in cursor.fetchall():
+            transaction.on_commit(partial(deliver, pk), robust=True)
 
 
 def deliver(message_id: int) -> bool:
     """Run one receiver under the lock of its row. False when there is nothing (left) to do or it failed."""
-    with transaction.atomic():
-        row = (
-            OutboxMessage.objects.select_for_update(skip_locked=True)
-            .filter(pk=message_id, done_at__isnull=True, parked_at__isnull=True)
-            .first()
+    try:
+        with transaction.atomic():
+            claimed = _claim(message_id)
+            if claimed is None:
+                return False
+            event, receiver, payload = claimed
+            _receivers[event][receiver](_from_json(_event_classes[event], payload))
+    except Exception as error:
+        _note_failure(message_id, error)
+        return False
+    return True
+
+
+def _claim(message_id: int) -> tuple[str, str, dict[str, object]] | None:
+    """Lock a waiting row and mark it done, which holds if this transaction does. (event, receiver, payload)."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE core_outboxmessage SET done_at = %s WHERE id = (SELECT id FROM core_outboxmessage"
+            " WHERE id = %s AND done_at IS NULL AND parked_at IS NULL FOR UPDATE SKIP LOCKED)"
+            " RETURNING event, receiver, payload::text",
+            [timezone.now(), message_id],
         )
-        if row is None:
-            return False
-        try:
-            handler = _receivers[row.event][row.receiver]
-            event = _from_json(_event_classes[row.event], row.payload)
-            with transaction.atomic():
-                handler(event)
-        except Exception as error:
-            _note_failure(row, error)
-            return False
-        OutboxMessage.objects.filter(pk=row.pk).update(done_at=timezone.now())
-        return True
+        row = cursor.fetchone()
+    return (row[0], row[1], json.loads(row[2])) if row else None
 
 
 def sweep(limit: int = 500) -> int:
@@ -91,14 +106,18 @@ def sweep(limit: int = 500) -> int:
     return sum(deliver(pk) for pk in list(waiting.values_list("pk", flat=True)[:limit]))
 
 
-def _note_failure(row: OutboxMessage, error: Exception) -> None:
-    logger.exception("receiver failed", extra={"receiver": row.receiver, "outbox_id": row.pk})
-    row.attempts += 1
-    row.last_error = f"{type(error).__name__}: {error}"[:2000]
-    row.available_at = timezone.now() + FIRST_RETRY * 2**row.attempts
-    if row.attempts >= MAX_ATTEMPTS:
-        row.parked_at = timezone.now()
-    row.save(update_fields=["attempts", "last_error", "available_at", "parked_at"])
+def _note_failure(message_id: int, error: Exception) -> None:
+    with transaction.atomic():
+        row = OutboxMessage.objects.select_for_update().filter(pk=message_id, done_at__isnull=True).first()
+        if row is None:
+            return
+        logger.error("receiver failed", exc_info=error, extra={"receiver": row.receiver, "outbox_id": row.pk})
+        row.attempts += 1
+        row.last_error = f"{type(error).__name__}: {error}"[:2000]
+        row.available_at = timezone.now() + FIRST_RETRY * 2**row.attempts
+        if row.attempts >= MAX_ATTEMPTS:
+            row.parked_at = timezone.now()
+        row.save(update_fields=["attempts", "last_error", "available_at", "parked_at"])
 
 
 def _to_json(value: object) -> object:
@@ -106,5 +125,10 @@ def _to_json(value: object) -> object:
 
 
 def _from_json(event_class: type, payload: dict[str, object]) -> object:
-    hints = typing.get_type_hints(event_class)
+    hints = _hints(event_class)
     return event_class(**{name: UUID(str(v)) if hints[name] is UUID else v for name, v in payload.items()})
+
+
+@cache
+def _hints(event_class: type) -> dict[str, object]:
+    return typing.get_type_hints(event_class)

@@ -7,7 +7,6 @@ from uuid import UUID, uuid4
 
 import pytest
 from django.db import transaction
-from django.db.models import QuerySet
 from django.utils import timezone
 
 from core import outbox
@@ -229,7 +228,11 @@ def test_row_being_delivered_is_left_alone() -> None:
 @pytest.mark.django_db(transaction=True)
 def test_row_being_delivered_is_left_alone_control(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the row's lock the effect doubles."""
-    monkeypatch.setattr(QuerySet, "select_for_update", lambda rows, **kwargs: rows)
+
+    def look(message_id: int) -> tuple[str, str, dict[str, object]]:
+        return OutboxMessage.objects.values_list("event", "receiver", "payload").get(pk=message_id)
+
+    monkeypatch.setattr(outbox, "_claim", look)
 
     assert deliver_twice_at_once() == 2
 
