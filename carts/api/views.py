@@ -1,5 +1,6 @@
 """REST below a branch: carts, rentals, statistics."""
 
+from typing import Any
 from uuid import UUID
 
 import django_filters
@@ -81,7 +82,9 @@ class AssignView(APIView):
     )
     def post(self, request: Request, branch_id: UUID) -> Response:
         cart = _chosen_cart(request, open_branch(branch_id))
-        answer = services.start_rental(cart=cart, customer=access.person(request.user), idempotency_key=_key(request))
+        answer: Any = services.start_rental(
+            cart=cart, customer=access.person(request.user), idempotency_key=_key(request)
+        )
         return Response(AssignOutput(answer).data, status=201)
 
 
