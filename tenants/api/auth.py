@@ -9,6 +9,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from core.addresses import client_address
+from core.errors import NotAllowed
 from tenants.phones import normalise_phone
 from tenants.services import ensure_customer, issue_tokens, otp, refresh_tokens
 
@@ -83,7 +84,10 @@ class OtpVerifyView(APIView):
         otp.verify_otp(
             phone=phone, code=data["code"].strip(), binding=otp.API_BINDING, address=client_address(request._request)
         )
-        pair = issue_tokens(ensure_customer(phone=phone, language=get_language() or "en"))
+        customer = ensure_customer(phone=phone, language=get_language() or "en")
+        if not customer.is_active:
+            raise NotAllowed
+        pair = issue_tokens(customer)
         return Response({"access": pair.access, "refresh": pair.refresh})
 
 

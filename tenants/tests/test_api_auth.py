@@ -1,0 +1,174 @@
+from typing import Any
+
+import httpx
+import pytest
+from django.test import Client
+
+from core.errors import TooMany
+from devices.tests.factories import make_device, make_device_token
+from tenants.models import OtpChallenge, RefreshToken, User
+from tenants.services import issue_tokens
+from tenants.services.sessions import issue_access_token
+from tenants.tests.api import client_of, problem
+from tenants.tests.factories import People, make_user
+
+pytestmark = pytest.mark.django_db
+PHONE = "+972501234567"
+
+
+def post(path: str, body: object, client: Client | None = None) -> Any:
+    return (client or Client()).post(f"/api/auth/{path}", body, content_type="application/json")
+
+
+def code_sent(sms: httpx.Client) -> str:
+    return str(sms.get("/messages", params={"to": PHONE}).json()[0]["text"]).rpartition("#")[2]
+
+
+def test_customer_gets_tokens_for_a_code(sms: httpx.Client) -> None:
+    asked = post("otp/request", {"phone": "050-123 4567"})
+    answered = post("otp/verify", {"phone": PHONE, "code": f" {code_sent(sms)} "})
+
+    assert (asked.status_code, asked.json()) == (202, {"resend_in_s": 60, "expires_in_s": 300})
+    assert (answered.status_code, set(answered.json())) == (200, {"access", "refresh"})
+    assert User.objects.get().phone == PHONE
+    assert (
+        Client(headers={"Authorization": f"Bearer {answered.json()['access']}"}).get("/api/branches").status_code == 200
+    )
+
+
+def test_second_sign_in_is_the_same_person(sms: httpx.Client) -> None:
+    known = make_user(phone=PHONE, name="Dora")
+
+    post("otp/request", {"phone": PHONE})
+    answered = post("otp/verify", {"phone": PHONE, "code": code_sent(sms)})
+
+    assert answered.status_code == 200
+    assert User.objects.get() == known
+
+
+def test_known_and_unknown_phones_get_the_same_answer(sms: httpx.Client) -> None:
+    make_user(phone=PHONE)
+
+    answers = [post("otp/request", {"phone": phone}).json() for phone in (PHONE, "+972502345678")]
+
+    assert answers[0] == answers[1]
+
+
+def test_inactive_customer_gets_no_tokens(sms: httpx.Client) -> None:
+    make_user(phone=PHONE, is_active=False)
+    post("otp/request", {"phone": PHONE})
+
+    answered = post("otp/verify", {"phone": PHONE, "code": code_sent(sms)})
+
+    problem(answered, 403)
+    assert not RefreshToken.objects.exists()
+
+
+def test_wrong_code_is_named_and_makes_nobody(sms: httpx.Client) -> None:
+    post("otp/request", {"phone": PHONE})
+    wrong = f"{(int(code_sent(sms)) + 1) % 10**6:06d}"
+
+    errors = problem(post("otp/verify", {"phone": PHONE, "code": wrong}), 400)
+
+    assert set(errors) == {"code"}
+    assert not User.objects.exists()
+
+
+def test_second_request_within_a_minute_is_refused(sms: httpx.Client) -> None:
+    post("otp/request", {"phone": PHONE})
+
+    refused = post("otp/request", {"phone": "0501234567"})
+
+    problem(refused, TooMany.status)
+    assert 50 <= int(refused["Retry-After"]) <= 60
+    assert len(sms.get("/messages").json()) == 1
+
+
+def test_gateway_that_fails_is_an_answer_and_no_crash(sms: httpx.Client) -> None:
+    sms.post("/faults", json={"kind": "html"}).raise_for_status()
+
+    problem(post("otp/request", {"phone": PHONE}), 503)
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "phone"),
+        ({"phone": ""}, "phone"),
+        ({"phone": None}, "phone"),
+        ({"phone": ["+972501234567"]}, "phone"),
+        ({"phone": "x" * 33}, "phone"),
+        ({"phone": "\x00"}, "phone"),
+        ({"phone": "+14155552671"}, "phone"),
+        ({"phone": "03-6123456"}, "phone"),
+        ({"phone": "0501234567", "region": "ISR"}, "region"),
+        ([], "non_field_errors"),
+    ],
+    ids=str,
+)
+def test_bad_input_is_named_and_sends_nothing(sms: httpx.Client, body: object, field: str) -> None:
+    assert set(problem(post("otp/request", body), 400)) == {field}
+    assert sms.get("/messages").json() == []
+    assert not OtpChallenge.objects.exists()
+
+
+@pytest.mark.parametrize("path", ["otp/request", "otp/verify", "token/refresh"])
+@pytest.mark.parametrize("method", ["get", "put", "patch", "delete"])
+def test_other_methods_are_refused(path: str, method: str) -> None:
+    assert getattr(Client(), method)(f"/api/auth/{path}").status_code == 405
+
+
+def test_refresh_gives_a_new_pair_and_each_works_once() -> None:
+    pair = issue_tokens(make_user())
+
+    renewed = post("token/refresh", {"refresh": pair.refresh})
+    again = post("token/refresh", {"refresh": pair.refresh})
+    descendant = post("token/refresh", {"refresh": renewed.json()["refresh"]})
+
+    assert renewed.status_code == 200
+    problem(again, 401)
+    problem(descendant, 401)
+
+
+def test_revoked_token_is_refused_with_the_envelope(people: People) -> None:
+    client = client_of(people.alice)
+    before = client.get("/api/branches").status_code
+    User.objects.update(token_version=2)
+
+    refused = client.get("/api/branches")
+
+    problem(refused, 401)
+    assert (before, refused["WWW-Authenticate"]) == (200, "Bearer")
+
+
+@pytest.mark.parametrize("header", ["Bearer", "Bearer ", "Bearer x", "bearer a.b.c", "Bearer \xff\xfe", "BEARER a b c"])
+def test_header_that_holds_no_token_of_ours_is_refused_not_ignored(people: People, header: str) -> None:
+    client = Client(headers={"Authorization": header})
+    client.force_login(people.alice)
+
+    problem(client.get("/api/branches"), 401)
+
+
+def test_without_any_sign_in_nothing_is_shown() -> None:
+    problem(Client().get("/api/branches"), 401)
+
+
+def test_token_of_a_device_is_no_persons(people: People) -> None:
+    token = make_device_token(device=make_device(branch=people.branch))
+
+    problem(Client(headers={"Authorization": f"Bearer {token}"}).get("/api/branches"), 401)
+
+
+def test_token_of_a_person_is_no_devices(people: People) -> None:
+    device = make_device(branch=people.branch)
+    client = Client(headers={"Authorization": f"Bearer {issue_access_token(people.erin)}"})
+
+    problem(client.get(f"/api/devices/{device.pk}/config"), 401)
+
+
+def test_session_of_a_browser_reads_and_needs_a_csrf_token_to_write(people: People) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(people.erin)
+
+    assert client.get("/api/chains").status_code == 200
+    problem(client.post("/api/chains", {"name": "X", "slug": "x"}, content_type="application/json"), 403)
