@@ -50,7 +50,9 @@ class CodeForm(forms.Form):
 class NoteForm(forms.Form):
     """Why a cart is taken out of service."""
 
-    note = forms.CharField(label=_("What is wrong with it?"), max_length=200)
+    note = forms.CharField(
+        label=_("What is wrong with it?"), max_length=200, widget=forms.Textarea(attrs={"rows": 3})
+    )
 
 
 class ReasonForm(forms.Form):

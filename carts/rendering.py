@@ -21,13 +21,15 @@ def render_rental(rental_id: UUID, language: str) -> str:
 
 
 def render_branch_changes(branch_id: UUID, cart_ids: set[UUID], devices: bool, language: str) -> str:
-    """What changed on a branch's page: tiles of these carts, the rentals and figures with them, the devices."""
+    """What changed on a branch's page: tiles and dialogs of these carts, the rentals and figures with them, the devices."""
     branch = Branch.objects.select_related("chain").get(pk=branch_id)
     page = {"branch": branch_heading(branch)}
     with translation.override(language), timezone.override(branch.time_zone):
+        tiles = [presentation.cart_tile(cart) for cart in Cart.objects.filter(pk__in=cart_ids, branch=branch)]
         parts = [
-            render_to_string("carts/control_branch.html#cart-tile", {**page, "cart": presentation.cart_tile(cart)})
-            for cart in Cart.objects.filter(pk__in=cart_ids, branch=branch)
+            render_to_string(f"carts/{fragment}", {**page, "cart": tile})
+            for tile in tiles
+            for fragment in ("control_branch.html#cart-tile", "control_cart.html#state")
         ]
         if cart_ids:
             parts.append(

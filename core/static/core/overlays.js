@@ -1,26 +1,34 @@
 /* What native elements leave open.
  *
  * #sheet is a <dialog> whose #sheet-body HTMX fills: it opens when it gets content and closes when an answer brings none. Forms in
- * it are sent by HTMX, which keeps the page below; the same forms on their own page are plain.
+ * it are sent by HTMX, which keeps the page below; the same forms on their own page are plain. What opened it gets the focus back.
  * [data-dismiss] removes the .toast around it; a click on a dialog's backdrop closes it; a menu closes on Escape and outside clicks.
  */
 (() => {
   "use strict";
   const sheet = document.getElementById("sheet");
   const body = document.getElementById("sheet-body");
+  let openedBy = "";
 
   if (sheet && body) {
     body.addEventListener("htmx:afterSwap", (event) => {
       if (event.detail.target !== body) return;
       const filled = body.childElementCount > 0;
-      if (filled && !sheet.open) sheet.showModal();
+      if (filled && !sheet.open) {
+        openedBy = document.activeElement?.id;
+        sheet.showModal();
+      }
       if (!filled && sheet.open) sheet.close();
     });
     body.addEventListener("submit", (event) => {
       event.preventDefault();
       window.htmx.ajax("POST", event.target.getAttribute("action"), { source: event.target, target: body, swap: "innerHTML show:none" });
     });
-    sheet.addEventListener("close", () => body.replaceChildren());
+    sheet.addEventListener("close", () => {
+      body.replaceChildren();
+      // The browser gives the focus back to the very element that had it, which a live change may have replaced meanwhile.
+      if (document.activeElement === document.body) document.getElementById(openedBy)?.focus({ preventScroll: true });
+    });
     sheet.addEventListener("click", (event) => event.target === sheet && sheet.close());
   }
 
