@@ -18,7 +18,7 @@ from carts.services import command_cart, place_cart, put_in_maintenance, put_in_
 from core.admin.base import ScopedAdmin, Section
 from core.admin.buttons import Button, Link, Press, offer
 from core.admin.forms import AnyModelForm
-from core.admin.links import object_link, outside_link, state_column
+from core.admin.links import change_url, object_link, outside_link, state_column
 from core.admin.pages import Panel
 from devices.models import Command
 from tenants.models import Branch
@@ -27,6 +27,15 @@ offer(
     Branch,
     Link(_("Live page"), lambda branch: reverse("carts:branch-detail", args=[branch.pk]), icon="sensors"),
     Link(_("QR posters"), lambda branch: reverse("carts:branch-posters", args=[branch.pk]), icon="print"),
+)
+
+offer(
+    Command,
+    Link(
+        _("Cart"),
+        lambda command: change_url("carts.cart", command.target_id) if command.target_id else "",
+        icon="shopping_cart",
+    ),
 )
 
 
@@ -87,21 +96,22 @@ class CartAdmin(ScopedAdmin):
     autocomplete_fields = ("branch", "controller")
     ordering = ("branch__name", "cart_number")
     fieldsets = (
-        (None, {"fields": (("branch", "cart_number"), ("controller", "locker_id"))}),
+        (None, {"fields": (("branch", "cart_number"), "controller", "locker_id")}),
         (
             _("State"),
             {
                 "fields": (
                     ("status_label", "condition_label"),
                     "maintenance_notes",
-                    ("lock_label", "present", "lock_reported_at"),
+                    "present",
+                    ("lock_label", "lock_reported_at"),
                 )
             },
         ),
         (_("For customers"), {"fields": ("customer_page", "qr")}),
         (_("Use"), {"fields": (("last_used", "created_at"),)}),
     )
-    add_fieldsets = ((None, {"fields": (("branch", "cart_number"), ("controller", "locker_id"))}),)
+    add_fieldsets = ((None, {"fields": (("branch", "cart_number"), "controller", "locker_id")}),)
     readonly_fields = (
         "status_label",
         "condition_label",

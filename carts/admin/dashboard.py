@@ -1,5 +1,6 @@
 """The admin's first page: figures, and what waits for somebody."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.contrib import admin
@@ -9,34 +10,42 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
-from carts.enums import OPEN_RENTALS, CartCondition, RentalStatus
+from carts.admin.labels import STATUS_LABELS
+from carts.enums import OPEN_RENTALS, CartCondition, CartStatus, RentalStatus
 from carts.models import Cart, Rental
 from core.admin.base import visible_rows
+from core.admin.links import badge
 from core.admin.requester import may
 from core.models import OutboxMessage
+from devices.admin.labels import DEVICE_LABELS
 from devices.enums import DeviceState, PresenceState
 from devices.models import Device, Presence
 from tenants.models import Branch
 
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """Adds `figures` and `attention`, each only with what the requester may see. Five queries at most."""
+    """Adds `figures`, `attention` and `breakdowns`, each only with what the requester may see. At most 8 queries."""
     figures: list[dict[str, Any]] = []
     attention: list[dict[str, Any]] = []
+    breakdowns: list[dict[str, Any]] = []
     if may(request, "branches:view"):
         branches = visible_rows(admin.site, Branch, request)
         active = branches.filter(active=True).count()
         figures.append(_figure(_("Branches"), active, _("active"), _list("tenants_branch")))
     if may(request, "carts:view"):
         _add_carts(request, figures, attention)
+        carts = visible_rows(admin.site, Cart, request)
+        breakdowns.append(_breakdown(_("Carts"), carts, "status", CartStatus, STATUS_LABELS, "carts_cart"))
     if may(request, "rentals:view"):
         _add_rentals(request, figures, attention)
     if may(request, "devices:view"):
         _add_devices(request, figures, attention)
+        devices = visible_rows(admin.site, Device, request)
+        breakdowns.append(_breakdown(_("Devices"), devices, "state", DeviceState, DEVICE_LABELS, "devices_device"))
     if may(request, "outbox:view"):
         parked = OutboxMessage.objects.filter(parked_at__isnull=False).count()
         _wait(attention, parked, _("messages were given up"), _list("core_outboxmessage", state="parked"))
-    return {**context, "figures": figures, "attention": attention}
+    return {**context, "figures": figures, "attention": attention, "breakdowns": breakdowns}
 
 
 def _add_carts(request: HttpRequest, figures: list[dict[str, Any]], attention: list[dict[str, Any]]) -> None:
@@ -77,6 +86,27 @@ def _add_devices(request: HttpRequest, figures: list[dict[str, Any]], attention:
     ):
         link = _list("devices_device", state__exact=DeviceState.ACTIVE.value, presence__state__exact=state.value)
         _wait(attention, presence.get(state, 0), words, link)
+
+
+def _breakdown(
+    title: object,
+    rows: models.QuerySet[Any],
+    field: str,
+    states: type[models.TextChoices],
+    labels: Mapping[str, str],
+    model: str,
+) -> dict[str, Any]:
+    """How many rows are in each state, each with a link to them."""
+    found = _by(rows, field)
+    parts = [
+        {
+            "badge": badge(labels[state.value], state.label),
+            "count": found.get(state.value, 0),
+            "url": _list(model, **{f"{field}__exact": state.value}),
+        }
+        for state in states
+    ]
+    return {"title": title, "parts": parts}
 
 
 def _by(rows: models.QuerySet[Any], field: str) -> dict[str, int]:

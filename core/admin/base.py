@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
 from django.contrib import messages
-from django.contrib.admin import FieldListFilter
+from django.contrib.admin import FieldListFilter, ShowFacets
 from django.contrib.admin.filters import RelatedFieldListFilter
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
@@ -153,10 +153,6 @@ class ScopedAdmin(ButtonPages, Scoped, ThemedAdmin):
     change_form_outer_before_template = "admin/scoped_before.html"
     change_form_outer_after_template = "admin/scoped_after.html"
 
-    def describe(self, obj: Any) -> str:
-        """One line for search results."""
-        return str(obj)
-
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return [*super().get_readonly_fields(request, obj), *(self.fixed_fields if obj else ())]
 
@@ -216,6 +212,7 @@ class LedgerAdmin(ReadOnlyAdmin):
     """
 
     paginator = InfinitePaginator
+    show_facets = ShowFacets.NEVER
     ordering = ("-pk",)
     in_global_search = False
     uuid_fields: ClassVar[Sequence[str]] = ()
@@ -246,6 +243,7 @@ class ScopedTabular(Scoped, Tabular):
     """Rows of another model on an object's page."""
 
     extra = 0
+    hide_title = True
 
 
 class ReadOnlyTabular(ReadOnly, ScopedTabular):
@@ -258,4 +256,5 @@ class ReadOnlyStacked(ReadOnly, Scoped, Stacked):
     """One related row as a form, to look at."""
 
     extra = 0
+    hide_title = True
     can_delete = False

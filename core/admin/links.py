@@ -2,26 +2,52 @@
 
 import json
 from collections.abc import Callable, Mapping
+from functools import wraps
 from typing import Any, TypeVar, cast
 
+from django.contrib import admin
 from django.db import models
 from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.decorators import display
 
 from core.errors import Text
+
+# The classes of the theme's own labels; its stylesheet holds no others.
+_BADGES = {
+    "success": ("●", "bg-green-100 text-green-700 dark:bg-green-500/20 dark:text-green-400"),
+    "warning": ("◆", "bg-orange-100 text-orange-700 dark:bg-orange-500/20 dark:text-orange-400"),
+    "danger": ("■", "bg-red-100 text-red-700 dark:bg-red-500/20 dark:text-red-400"),
+    "info": ("●", "bg-blue-100 text-blue-700 dark:bg-blue-500/20 dark:text-blue-400"),
+}
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def state_column(*, description: Text, labels: Mapping[str, str], ordering: str | None = None) -> Callable[[F], F]:
-    """A column that shows (state, word) as a coloured word; `labels` are success, warning, danger or info by state."""
+    """A method that answers (state, word) or None, shown as a badge; `labels` says which kind each state is."""
 
     def mark(column: F) -> F:
-        return cast(F, display(description=description, label=labels, ordering=ordering)(column))
+        @wraps(column)
+        def shown(*args: Any) -> str:
+            found = column(*args)
+            return badge(labels.get(found[0], "info"), found[1]) if found else "–"
+
+        return cast(F, admin.display(description=cast(str, description), ordering=ordering)(shown))
 
     return mark
+
+
+def badge(kind: str, word: object) -> SafeString:
+    """A state told by colour, shape and word; `kind` is success, warning, danger or info."""
+    shape, colours = _BADGES[kind]
+    return format_html(
+        '<span class="inline-block font-semibold h-6 leading-6 px-2 rounded-default text-[11px] uppercase'
+        ' whitespace-nowrap {}"><span aria-hidden="true">{}</span> {}</span>',
+        colours,
+        shape,
+        word,
+    )
 
 
 def list_url(model: type[models.Model]) -> str:

@@ -35,6 +35,9 @@ else:
     AnyAdmin = object
 
 
+MOST_NAMES = 20
+
+
 @dataclass(frozen=True, slots=True)
 class Panel:
     """A small table below an object's form: its latest related rows. `more` leads to all of them."""
@@ -50,6 +53,10 @@ class ButtonPages(AnyAdmin):
 
     buttons: ClassVar[Sequence[Button]] = ()
     links: ClassVar[Sequence[Link]] = ()
+
+    def describe(self, obj: Any) -> str:
+        """One line that tells an object from others, for search results and questions."""
+        return str(obj)
 
     def get_panels(self, request: HttpRequest, obj: Any) -> Iterable[Panel]:
         """Tables below the form of an object."""
@@ -135,9 +142,7 @@ class ButtonPages(AnyAdmin):
 
     def _show_once(self, request: HttpRequest, obj: Any, shown: ShownOnce) -> HttpResponse:
         context = {**self.admin_site.each_context(request), "opts": self.opts, "original": obj, **shown.context}
-        response = TemplateResponse(request, shown.template, context)
-        response["Cache-Control"] = "no-store"
-        return response
+        return TemplateResponse(request, shown.template, context)  # `admin_view` makes it no-store
 
     def _ask(
         self, request: HttpRequest, button: Button, things: Sequence[Any], form: forms.Form | None, back: str
@@ -149,6 +154,7 @@ class ButtonPages(AnyAdmin):
             "original": things[0] if len(things) == 1 else None,
             "button": button,
             "things": things,
+            "names": [self.describe(thing) for thing in things[:MOST_NAMES]],
             "form": form,
             "back": back,
             "press_key": request.POST.get("press_key") or uuid4().hex,
@@ -176,12 +182,12 @@ class ButtonPages(AnyAdmin):
         refusals: list[str] = []
         for thing in things:
             if not (may(request, button.permission, thing) and button.when(thing)):
-                refusals.append(f"{thing}: {gettext('not possible')}")
+                refusals.append(f"{self.describe(thing)}: {gettext('not possible')}")
                 continue
             try:
                 button.run(_press(request, thing, form))
             except (DomainError, IllegalTransition) as error:
-                refusals.append(f"{thing}: {_refusal(error)}")
+                refusals.append(f"{self.describe(thing)}: {_refusal(error)}")
             else:
                 self.log_change(request, thing, str(button.label))
                 done += 1

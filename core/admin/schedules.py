@@ -61,7 +61,7 @@ class PeriodicTaskAdmin(ScopedAdmin):
     ordering = ("name",)
     fieldsets = (
         (None, {"fields": ("name", "task", "enabled", "description")}),
-        (_("When"), {"fields": ("interval", "crontab", "clocked", ("start_time", "one_off"), "last_run_at")}),
+        (_("When"), {"fields": ("interval", "crontab", "clocked", "start_time", "one_off", "last_run_at")}),
         (_("Dropped when late"), {"fields": ("expires", "expire_seconds")}),
     )
     readonly_fields = ("last_run_at",)

@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.decorators import method_decorator
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 
 from core.admin.search import find
@@ -22,6 +23,8 @@ else:
 
 class BackOfficeSite(ThemedSite):
     """Platform staff only. Whoever is signed in as somebody else gets 403; nobody signs in here but at the one page."""
+
+    index_title = _("Overview")
 
     def admin_view(self, view: Any, cacheable: bool = False) -> Any:
         """Guard a view; strangers who are signed in are refused rather than sent to sign in again."""

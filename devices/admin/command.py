@@ -1,5 +1,6 @@
 """Commands."""
 
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib import admin
@@ -17,6 +18,16 @@ from devices.services import cancel_command
 
 def _cancel(press: Press) -> None:
     cancel_command(command=press.thing, actor=press.actor)
+
+
+def _after(command: Command, at: datetime | None) -> str:
+    """How long after it was issued: the hops of an unlock lie milliseconds apart."""
+    if at is None:
+        return "–"
+    passed = at - command.issued_at
+    if passed > timedelta(seconds=10):
+        return f"{at:%Y-%m-%d %H:%M:%S}"
+    return f"+{passed / timedelta(milliseconds=1):.0f} ms"
 
 
 class TypeFilter(admin.SimpleListFilter):
@@ -50,7 +61,7 @@ class CommandAdmin(LedgerAdmin):
 
     resource = "devices"
     section, place, icon = Section.DEVICES, 30, "send"
-    list_display = ("issued_at", "type", "device", "status_label", "reason", "sent_at", "acked_at", "finished_at")
+    list_display = ("issued_at", "type", "device", "status_label", "reason", "sent", "acked", "finished")
     list_display_links = ("issued_at", "type")
     list_filter = ("status", TypeFilter, "issued_at", "device")
     list_select_related = ("device",)
@@ -58,11 +69,11 @@ class CommandAdmin(LedgerAdmin):
     uuid_fields = ("id", "target_id", "device_id")
     fieldsets = (
         (None, {"fields": (("device", "type", "status_label"), ("reason", "actor"), "target_id")}),
-        (_("Hops"), {"fields": (("issued_at", "sent_at"), ("acked_at", "finished_at"), "expires_at", "lease_until")}),
+        (_("Hops"), {"fields": (("issued_at", "sent"), ("acked", "finished"), "expires_at", "lease_until")}),
         (_("What was seen"), {"fields": (("lock", "present", "seq"), "timing", "late")}),
         (_("On the wire"), {"fields": ("topic", "connection_id", "arguments")}),
     )
-    readonly_fields = ("status_label", "timing", "late", "arguments")
+    readonly_fields = ("status_label", "sent", "acked", "finished", "timing", "late", "arguments")
     buttons = (
         Button(
             name="cancel",
@@ -79,6 +90,18 @@ class CommandAdmin(LedgerAdmin):
     @state_column(description=_("status"), ordering="status", labels=COMMAND_LABELS)
     def status_label(self, command: Command) -> tuple[str, str]:
         return command.status, command.get_status_display()
+
+    @admin.display(description=_("sent"))
+    def sent(self, command: Command) -> str:
+        return _after(command, command.sent_at)
+
+    @admin.display(description=_("received by the Pi"))
+    def acked(self, command: Command) -> str:
+        return _after(command, command.acked_at)
+
+    @admin.display(description=_("finished"))
+    def finished(self, command: Command) -> str:
+        return _after(command, command.finished_at)
 
     @admin.display(description=_("timing (ms)"))
     def timing(self, command: Command) -> str:

@@ -88,10 +88,25 @@ class PresenceInline(ReadOnlyStacked):
     resource = "devices"
     model = Presence
     fields = (
-        ("state", "connected_at", "last_heartbeat_at"),
-        ("uptime_s", "load_1m", "cpu_c", "disk_free_mb"),
-        ("outbox_depth", "config_version", "connection_id"),
+        ("state_label", "last_heartbeat_at"),
+        ("connected_at", "uptime_s"),
+        ("load_1m", "cpu_c"),
+        ("disk_free_mb", "outbox_depth"),
+        ("config_version", "connection_id"),
     )
+    readonly_fields = ("state_label",)
+
+    @state_column(description=_("state"), labels=PRESENCE_LABELS)
+    def state_label(self, presence: Presence) -> tuple[str, str]:
+        return presence.state, presence.get_state_display()
+
+
+class PresenceFilter(admin.ChoicesFieldListFilter):
+    """By presence, under a name of its own beside the device's state."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.title = _("presence")
 
 
 class ControllerInline(ScopedTabular):
@@ -110,7 +125,7 @@ class DeviceAdmin(ScopedAdmin):
     resource = "devices"
     section, place, icon = Section.DEVICES, 10, "developer_board"
     list_display = ("name", "branch", "state_label", "presence_label", "last_seen", "firmware_version", "mac_address")
-    list_filter = ("state", "presence__state", "branch", "firmware_version")
+    list_filter = ("state", ("presence__state", PresenceFilter), "branch")
     list_select_related = ("branch", "presence")
     search_fields = ("name", "mac_address", "serial_number", "branch__name", "branch__code")
     name_related = ("branch",)
@@ -229,7 +244,9 @@ class DeviceAdmin(ScopedAdmin):
     @state_column(description=_("presence"), ordering="presence__state", labels=PRESENCE_LABELS)
     def presence_label(self, device: Device) -> tuple[str, str] | None:
         presence = getattr(device, "presence", None)
-        return (presence.state, presence.get_state_display()) if presence else None
+        if presence is None or device.state != DeviceState.ACTIVE:
+            return None
+        return presence.state, presence.get_state_display()
 
     @admin.display(description=_("last heartbeat"), ordering="presence__last_heartbeat_at")
     def last_seen(self, device: Device) -> Any:

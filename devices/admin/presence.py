@@ -25,7 +25,8 @@ class PresenceAdmin(ReadOnlyAdmin):
         ("device", "state_label"),
         ("connected_at", "last_heartbeat_at"),
         ("connection_id", "boot_id"),
-        ("uptime_s", "load_1m", "cpu_c", "disk_free_mb"),
+        ("load_1m", "cpu_c"),
+        ("disk_free_mb", "uptime_s"),
         ("outbox_depth", "config_version"),
     )
     readonly_fields = ("state_label",)

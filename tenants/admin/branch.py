@@ -7,7 +7,7 @@ from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
-from unfold.widgets import UnfoldAdminSelectWidget
+from unfold.widgets import UnfoldAdminExpandableTextareaWidget, UnfoldAdminSelectWidget
 
 from core.admin.base import ScopedAdmin, Section
 from core.admin.forms import AnyModelForm
@@ -45,6 +45,8 @@ class BranchAdmin(ScopedAdmin):
             return forms.ChoiceField(
                 label=_("Time zone"), choices=zones, initial="UTC", widget=UnfoldAdminSelectWidget()
             )
+        if db_field.name == "address":
+            kwargs["widget"] = UnfoldAdminExpandableTextareaWidget()
         return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Branch, form: AnyModelForm, change: bool) -> None:

@@ -1,5 +1,6 @@
 """Roles: named sets of permissions, as boxes to tick."""
 
+from itertools import groupby
 from typing import Any
 
 from django import forms
@@ -9,7 +10,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from core.admin.base import ScopedAdmin, Section
+from core.admin.base import ReadOnly, ScopedAdmin, Section
 from core.admin.forms import AnyModelForm
 from tenants.admin.rank import holds_all
 from tenants.enums import SHIPPED_PERMISSIONS, RoleCode
@@ -19,16 +20,20 @@ from tenants.models import Role, User
 OTHER_PERMISSIONS = frozenset({"rentals:return", "telemetry:view"})
 
 
-def known_permissions() -> list[str]:
+_WORDS = {"*": _("everything")}
+
+
+def known_permissions() -> set[str]:
     """Every `resource:action` something asks for: the admin's, those of its buttons, and the shipped roles'."""
     found = set(OTHER_PERMISSIONS)
     for permissions in SHIPPED_PERMISSIONS.values():
         found.update(permissions)
     for each in admin.site._registry.values():
         if isinstance(each, ScopedAdmin):
-            found.update(f"{each.resource}:{action}" for action in ("*", "view", "add", "change", "delete"))
+            actions = ("*", "view") if isinstance(each, ReadOnly) else ("*", "view", "add", "change", "delete")
+            found.update(f"{each.resource}:{action}" for action in actions)
             found.update(button.permission for button in each.all_buttons())
-    return sorted(found)
+    return found
 
 
 class RoleForm(AnyModelForm):
@@ -47,7 +52,10 @@ class RoleForm(AnyModelForm):
         field = self.fields.get("permissions")
         if isinstance(field, forms.MultipleChoiceField):
             names = sorted({*known_permissions(), *(self.instance.permissions or ())})
-            field.choices = [(name, name) for name in names]
+            groups = groupby(names, key=lambda name: name.partition(":")[0])
+            field.choices = [
+                (_WORDS.get(group, group), [(name, name) for name in members]) for group, members in groups
+            ]
 
     def clean_permissions(self) -> list[str]:
         """Only what the editor holds on the whole platform may be added."""

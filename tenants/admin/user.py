@@ -98,7 +98,7 @@ class UserAdmin(ScopedAdmin):
     ordering = ("-created_at",)
     fieldsets = (
         (None, {"fields": ("name", ("email", "phone"), "language")}),
-        (_("Account"), {"fields": (("state", "last_login", "created_at"),)}),
+        (_("Account"), {"fields": ("state", ("last_login", "created_at"))}),
     )
     readonly_fields = ("state", "last_login", "created_at")
     add_fieldsets = ((None, {"fields": ("name", ("email", "phone"), "language")}),)
