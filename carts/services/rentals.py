@@ -100,15 +100,12 @@ def _require_free(cart: Cart) -> None:
 
 def settle_unlock(*, command_id: UUID) -> None:
     """What a finished command means for its cart, and for the rental that waited for it. Twice is once."""
-    command = Command.objects.filter(pk=command_id).first()
-    if command is None or command.target_id is None:
-        return
-    with transaction.atomic():
-        cart = Cart.objects.select_for_update().filter(pk=command.target_id).first()
-        if cart is None:
+    with transaction.atomic(savepoint=False):
+        found = _waiting_for(command_id)
+        if found is None:
             return
+        rental, cart, command = found
         _note_lock(cart, command.lock, command.present, command.seq)
-        rental = Rental.objects.select_related("branch").filter(unlock_command_id=command.pk).first()
         if rental is None or rental.status != RentalStatus.PENDING_UNLOCK:
             live.announce(CartChanged(cart.pk, cart.branch_id))
         elif command.status == CommandStatus.DONE and command.lock == LockState.UNLOCKED:
@@ -118,6 +115,19 @@ def settle_unlock(*, command_id: UUID) -> None:
                 _end(rental, cart, RentalStatus.RETURNED, "lock closed", "")
         else:
             _void(rental, cart, command)
+
+
+def _waiting_for(command_id: UUID) -> tuple[Rental | None, Cart, Command] | None:
+    """The rental that waited for a command, if one did, with the cart's row locked. One query for a rental's."""
+    rows = Rental.objects.select_for_update(of=("cart",)).select_related("cart", "branch", "unlock_command")
+    rental = rows.filter(unlock_command_id=command_id).first()
+    if rental is not None and rental.unlock_command is not None:
+        return rental, rental.cart, rental.unlock_command
+    command = Command.objects.filter(pk=command_id).first()
+    if command is None or command.target_id is None:
+        return None
+    cart = Cart.objects.select_for_update().filter(pk=command.target_id).first()
+    return (None, cart, command) if cart else None
 
 
 def _begin(rental: Rental, cart: Cart, command: Command) -> None:

@@ -97,7 +97,7 @@ def record_result(
 
     The answer must come from the topic the command was addressed to: the cart's (`target_id`) or the device's.
     """
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):
         command = Command.objects.select_for_update().filter(pk=command_id).first()
         if command is None or (target_id, device_id) != _answers_from(command):
             return "unknown-command"
