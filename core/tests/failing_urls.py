@@ -5,19 +5,20 @@ from typing import Any
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.db import transaction
 from django.http import Http404
-from django.urls import path
+from django.urls import include, path
 from rest_framework import exceptions, serializers
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from config.urls import handler400, handler403, handler404, handler500
-from config.urls import urlpatterns as real_urlpatterns
 from core import errors
 from core.models import ComponentPulse
 
-__all__ = ["handler400", "handler403", "handler404", "handler500", "urlpatterns"]
+handler400 = "core.views.bad_request"
+handler403 = "core.views.permission_denied"
+handler404 = "core.views.page_not_found"
+handler500 = "core.views.server_error"
 
 
 class Line(serializers.Serializer[None]):
@@ -69,5 +70,5 @@ urlpatterns = [
     *(path(f"api/fails/{name}", Failing.as_view(error=error)) for name, error in FAILURES.items()),
     path("api/orders", Ordering.as_view()),
     *(path(f"fails/{name}", Failing.as_view(error=error)) for name, error in FAILURES.items()),
-    *real_urlpatterns,
+    path("", include("config.urls")),
 ]

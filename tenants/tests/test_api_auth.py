@@ -1,14 +1,16 @@
+from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from core.errors import TooMany
-from devices.tests.factories import make_device, make_device_token
+from core.tokens import sign
 from tenants.models import OtpChallenge, RefreshToken, User
 from tenants.services import issue_tokens
-from tenants.services.sessions import issue_access_token
 from tenants.tests.api import client_of, problem
 from tenants.tests.factories import People, make_user
 
@@ -153,17 +155,18 @@ def test_without_any_sign_in_nothing_is_shown() -> None:
     problem(Client().get("/api/branches"), 401)
 
 
-def test_token_of_a_device_is_no_persons(people: People) -> None:
-    token = make_device_token(device=make_device(branch=people.branch))
+def test_token_of_another_kind_is_no_persons_even_with_a_persons_id(people: People) -> None:
+    now = timezone.now()
+    claims = {"subject": people.erin.pk, "issued_at": now, "expires_at": now + timedelta(hours=1), "ver": 1}
+    tokens = {kind: sign(kind=kind, **claims) for kind in ("person", "device")}
+    answers = {kind: Client(headers={"Authorization": f"Bearer {token}"}) for kind, token in tokens.items()}
 
-    problem(Client(headers={"Authorization": f"Bearer {token}"}).get("/api/branches"), 401)
+    assert answers["person"].get("/api/branches").status_code == 200
+    problem(answers["device"].get("/api/branches"), 401)
 
 
 def test_token_of_a_person_is_no_devices(people: People) -> None:
-    device = make_device(branch=people.branch)
-    client = Client(headers={"Authorization": f"Bearer {issue_access_token(people.erin)}"})
-
-    problem(client.get(f"/api/devices/{device.pk}/config"), 401)
+    problem(client_of(people.erin).get(f"/api/devices/{uuid4()}/config"), 401)
 
 
 def test_session_of_a_browser_reads_and_needs_a_csrf_token_to_write(people: People) -> None:

@@ -1,3 +1,5 @@
+"""Who sees and may do what, over rows of every app."""
+
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -11,7 +13,7 @@ from carts.tests.factories import make_cart, make_rental
 from tenants import access
 from tenants.enums import SHIPPED_PERMISSIONS, GrantScope, RoleCode
 from tenants.models import Branch, Chain, User
-from tenants.tests.factories import People, make_branch, make_chain, make_grant, make_user
+from tenants.tests.factories import People, make_branch, make_chain, make_grant, make_people, make_user
 
 PERMISSIONS = sorted(
     {
@@ -31,6 +33,11 @@ PERMISSIONS = sorted(
     }
     | {"rentals:close", "rentals:return"}
 )
+
+
+@pytest.fixture
+def people(db: None) -> People:
+    return make_people()
 
 
 def shipped(role: str, permission: str) -> bool:
