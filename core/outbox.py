@@ -12,7 +12,7 @@ import logging
 import typing
 from collections.abc import Callable
 from datetime import timedelta
-from functools import cache, partial
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -67,7 +67,8 @@ def publish(event: object) -> None:
             values,
         )
         for (pk,) in cursor.fetchall():
-            transaction.on_commit(partial(deliver, pk), robust=True)
+            # A lambda, not a partial: Django asks a robust callback that failed for its `__qualname__`.
+            transaction.on_commit(lambda pk=pk: deliver(pk), robust=True)  # type: ignore[misc]
 
 
 def deliver(message_id: int) -> bool:

@@ -169,6 +169,28 @@ def test_poison_is_parked_and_others_flow() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+def test_delivery_that_breaks_altogether_hinders_neither_the_change_nor_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    deliver, told = outbox.deliver, []
+
+    def break_first(message_id: int) -> bool:
+        told.append(message_id)
+        if len(told) == 1:
+            raise ConnectionError
+        return deliver(message_id)
+
+    monkeypatch.setattr(outbox, "deliver", break_first)
+    outbox.receives(Happened)(note)
+
+    with transaction.atomic():
+        outbox.publish(Happened(uuid4()))
+        outbox.publish(Happened(uuid4()))
+    before_the_sweep = effects()
+    outbox.sweep()
+
+    assert (before_the_sweep, effects()) == (1, 2)
+
+
+@pytest.mark.django_db(transaction=True)
 def test_row_of_a_receiver_that_is_gone_is_kept_as_a_failure() -> None:
     outbox.receives(Happened)(note)
     with transaction.atomic():
