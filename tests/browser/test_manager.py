@@ -4,13 +4,19 @@ import re
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Locator, Page, StorageState, expect
+from playwright.sync_api import Locator, Page, Route, StorageState, expect
 
 from tests.browser.shop import Shop
 from tests.browser.windows import DESK, Windows, tile, without_reload
 from tests.running_stack import wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("stack")]
+
+# What a live change of the whole grid does.
+REPLACE_TILES = """() => {
+  const grid = document.getElementById("branch-carts");
+  grid.replaceWith(grid.cloneNode(true));
+}"""
 
 
 @pytest.fixture
@@ -57,9 +63,12 @@ def test_open_dialog_shows_what_the_lock_says(page: Page, shop: Shop) -> None:
     sheet = page.get_by_role("dialog")
     expect(sheet).to_contain_text("Free")
 
+    # Pressed somewhere else: the dialog stays open.
     page.evaluate(
-        """() => fetch(document.querySelector("#sheet form[action$='/unlock']").action,
-                       {method: "POST", body: new FormData(document.querySelector("#sheet form[action$='/unlock']"))})"""
+        """() => {
+             const form = document.querySelector("#sheet form[action$='/unlock']");
+             return fetch(form.action, {method: "POST", body: new FormData(form)});
+           }"""
     )
 
     expect(sheet.locator("[id^=cart-state-]")).to_contain_text("Lock open")
@@ -104,6 +113,22 @@ def test_rental_is_ended_with_a_reason(page: Page, shop: Shop, rented: Callable[
         expect(page.locator("#toasts")).to_contain_text("The rental is closed.")
         expect(row).to_have_count(0)
         expect(customers_page.get_by_role("heading", name="This rental was closed by the staff")).to_be_visible()
+
+
+def test_dialog_survives_a_live_change_of_what_opened_it(page: Page, shop: Shop) -> None:
+    """The answer comes after the tile that asked was replaced: it must not bring the whole page into the dialog."""
+
+    def replace_first(route: Route) -> None:
+        page.evaluate(REPLACE_TILES)
+        route.continue_()
+
+    page.route("**/carts/*", replace_first)
+
+    tile(page, 2).click()
+
+    sheet = page.get_by_role("dialog")
+    expect(sheet.get_by_role("heading", name="Cart 2")).to_be_visible()
+    expect(sheet.locator("header, main")).to_have_count(0)
 
 
 def tab_to(page: Page, target: Locator) -> None:

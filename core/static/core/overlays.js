@@ -27,7 +27,8 @@
     sheet.addEventListener("close", () => {
       body.replaceChildren();
       // The browser gives the focus back to the very element that had it, which a live change may have replaced meanwhile.
-      if (document.activeElement === document.body) document.getElementById(openedBy)?.focus({ preventScroll: true });
+      const active = document.activeElement;
+      if (active === document.body || sheet.contains(active)) document.getElementById(openedBy)?.focus({ preventScroll: true });
     });
     sheet.addEventListener("click", (event) => event.target === sheet && sheet.close());
   }
