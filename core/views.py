@@ -23,7 +23,7 @@ def error_page(request: HttpRequest, error: DomainError) -> HttpResponse:
 def say(error: DomainError) -> str:
     """A refusal in one line, for a form or a toast: what is wrong with a field, else title and detail."""
     texts = [str(text) for messages in error.errors.values() for text in messages]
-    return " ".join(texts) or " ".join(str(part) for part in (error.title, error.detail) if str(part))
+    return " ".join(texts) or ". ".join(str(part) for part in (error.title, error.detail) if str(part))
 
 
 def _error(request: HttpRequest, status: HTTPStatus, code: str, title: str) -> HttpResponse:

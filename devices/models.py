@@ -11,6 +11,8 @@ from django.utils.translation import gettext_lazy as _
 from devices.enums import OPEN_COMMANDS, CommandStatus, DeviceState, PresenceState, Protocol
 from tenants.models import Branch, Chain, User
 
+DEFAULT_PORT = "/dev/ttyUSB0"
+
 
 class Device(models.Model):
     """A Raspberry Pi of a branch. It may be prepared with controllers and carts before any hardware exists."""
@@ -152,7 +154,7 @@ class Controller(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     device = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="controllers")
     address = models.PositiveSmallIntegerField(validators=[MaxValueValidator(32)])
-    port = models.CharField(max_length=50, default="/dev/ttyUSB0")
+    port = models.CharField(max_length=50, default=DEFAULT_PORT)
     baudrate = models.PositiveIntegerField(default=19200)
     protocol = models.CharField(max_length=20, choices=Protocol, default=Protocol.KERONG_CU16)
     hook_closed_bit = models.PositiveSmallIntegerField(
@@ -202,6 +204,7 @@ class Command(models.Model):
         ordering = ["-issued_at"]
         indexes = [
             models.Index(fields=["expires_at"], condition=Q(status__in=OPEN_COMMANDS), name="command_open"),
+            models.Index(fields=["-issued_at"]),
             models.Index(fields=["device", "-issued_at"]),
             models.Index(fields=["target_id", "-issued_at"]),
         ]

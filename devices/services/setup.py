@@ -7,7 +7,7 @@ from django.db import transaction
 from django.db.models import F
 
 from devices import notify
-from devices.models import Controller, Device, Presence
+from devices.models import DEFAULT_PORT, Controller, Device, Presence
 from devices.services.commands import queue_command
 from tenants.models import Branch
 
@@ -19,10 +19,12 @@ def prepare_device(*, branch: Branch, name: str) -> Device:
     return device
 
 
-def place_controller(*, device: Device, address: int, **fields: Any) -> Controller:
-    """A lock board on the device's bus; the same address is the same board."""
+def place_controller(*, device: Device, address: int, port: str = DEFAULT_PORT, **fields: Any) -> Controller:
+    """A lock board on one of the device's buses; the same port and address is the same board."""
     with transaction.atomic():
-        controller, created = Controller.objects.get_or_create(device=device, address=address, defaults=fields)
+        controller, created = Controller.objects.get_or_create(
+            device=device, port=port, address=address, defaults=fields
+        )
         if created:
             bump_config(device_ids=[device.pk])
     return controller
