@@ -16,7 +16,7 @@ from uuid import UUID
 import paho.mqtt.client as mqtt
 import psycopg
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, connection, connections
+from django.db import InterfaceError, connection, connections
 from django.db.utils import OperationalError
 
 from core import health
@@ -56,9 +56,9 @@ class Bridge:
 
     def run(self) -> None:
         """Start every thread and wait for `stop`."""
-        threads = [threading.Thread(target=self._work, args=(inbox,), name="inbound") for inbox in self._inboxes]
+        threads = [threading.Thread(target=_alone, args=(self._work, inbox), name="inbound") for inbox in self._inboxes]
         threads += [
-            threading.Thread(target=loop, name=loop.__name__)
+            threading.Thread(target=_alone, args=(loop,), name=loop.__name__)
             for loop in (self._listen, self._note_sent, self._keep_rights, self._pulse)
         ]
         for thread in threads:
@@ -131,8 +131,8 @@ class Bridge:
             for note in listener.notifies(timeout=TICK_S, stop_after=1):
                 if note.channel == notify.RIGHTS:
                     self._rights_wanted.put(UUID(note.payload))
-                else:
-                    self._with_database(lambda: outbound.publish_command(UUID(note.payload), self._publish))  # noqa: B023
+                elif self._client.is_connected():
+                    self._send(UUID(note.payload))
             self._tick_if_due()
 
     _ticked = 0.0
@@ -143,9 +143,14 @@ class Bridge:
         self._ticked = time.monotonic()
         self._with_database(services.expire_overdue_commands)
         if self._client.is_connected():
-            self._with_database(
-                lambda: [outbound.publish_command(pk, self._publish) for pk in outbound.waiting_commands()]
-            )
+            self._with_database(self._send_waiting)
+
+    def _send_waiting(self) -> None:
+        for command_id in outbound.waiting_commands():
+            self._send(command_id)
+
+    def _send(self, command_id: UUID) -> None:
+        self._with_database(lambda: outbound.publish_command(command_id, self._publish))
 
     def _publish(self, topic: str, payload: bytes, command_id: UUID) -> None:
         if not self._client.is_connected():
@@ -210,9 +215,21 @@ class Bridge:
                 connections.close_all()
                 if not again or self.stopping.wait(TICK_S):
                     return False
-            except DatabaseError:
-                logger.exception("a message or command was refused by the database")
+            except ControlError:
+                raise
+            except Exception:
+                # Poison: the next message or command must not suffer for it. It stays in its table for a person.
+                logger.exception("a message or command could not be handled")
+                inbound.dropped["failed"] += 1
                 return True
+
+
+def _alone(loop: Callable[..., None], *arguments: object) -> None:
+    """Run a thread's loop; its database connection ends with it."""
+    try:
+        loop(*arguments)
+    finally:
+        connections.close_all()
 
 
 def _listen_arguments() -> dict[str, Any]:

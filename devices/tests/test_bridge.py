@@ -1,0 +1,318 @@
+"""The bridge end to end: a real broker, the real database, and a Pi that knows only the published contract."""
+
+import threading
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.utils import timezone
+from pytest_django import Settings
+
+from carts.enums import RentalStatus
+from carts.models import Cart, Rental
+from carts.services import start_rental
+from carts.tests.factories import make_cart
+from core.models import ComponentPulse
+from core.tests.race import wait_for
+from devices import services
+from devices.enums import CommandStatus, PresenceState
+from devices.models import BrokerAccount, Command, Device, InboundMessage, Presence, TelemetryEvent
+from devices.mqtt import inbound, outbound
+from devices.mqtt.bridge import Bridge
+from devices.tests.conftest import OwnBroker
+from devices.tests.factories import make_command, make_device, make_device_token
+from devices.tests.messages import birth, cart_topic, device_topic, event, lock_report, telemetry
+from devices.tests.pi import FakePi
+from tenants.tests.factories import make_phone, make_user
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(60)]
+
+StartBridge = Callable[[], Bridge]
+StartPi = Callable[..., FakePi]
+
+
+@pytest.fixture
+def start_bridge(own_broker: OwnBroker, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[StartBridge]:
+    """Bridges on a broker nobody else uses; all are stopped in the end."""
+    settings.MQTT_URL, settings.MQTT_ADMIN_URL = own_broker.broker.url, own_broker.broker.admin_url
+    monkeypatch.setattr("devices.mqtt.bridge.TICK_S", 0.1)
+    running: list[tuple[Bridge, threading.Thread]] = []
+
+    def start() -> Bridge:
+        settings.MQTT_BRIDGE_ID = f"bridge-{uuid4().hex[:8]}"
+        bridge = Bridge()
+        bridge._client.reconnect_delay_set(min_delay=1, max_delay=1)
+        thread = threading.Thread(target=bridge.run)
+        thread.start()
+        running.append((bridge, thread))
+        wait_for(bridge._client.is_connected, "the bridge's connection")
+        return bridge
+
+    yield start
+    for bridge, thread in running:
+        bridge.stop()
+        thread.join(timeout=15)
+        assert not thread.is_alive()
+
+
+@pytest.fixture
+def start_pi(own_broker: OwnBroker) -> Iterator[StartPi]:
+    """Pis that serve their carts; each call is a new connection."""
+    running: list[FakePi] = []
+
+    def start(device: Device, *carts: Cart) -> FakePi:
+        wait_for(BrokerAccount.objects.filter(device=device).exists, "the device's account")
+        pi = FakePi(device, wait_for(lambda: tokens.get(device.pk), "a token"), "127.0.0.1", own_broker.broker.port)
+        running.append(pi)
+        assert pi.admitted
+        pi.serve(*[cart.pk for cart in carts])
+        wait_for(Presence.objects.filter(device=device, connection_id=pi.connection_id).exists, "its birth to be heard")
+        return pi
+
+    tokens: dict[Any, str] = {}
+    start.tokens = tokens  # type: ignore[attr-defined]
+    yield start
+    for pi in running:
+        pi.close()
+
+
+@pytest.fixture
+def shop(start_pi: StartPi) -> tuple[Device, Cart]:
+    """A device that was admitted, and its cart."""
+    cart = make_cart()
+    assert cart.controller is not None
+    device = cart.controller.device
+    Presence.objects.update(connection_id=None, state=PresenceState.OFFLINE)
+    start_pi.tokens[device.pk] = make_device_token(device=device)  # type: ignore[attr-defined]
+    return device, cart
+
+
+def rent(cart: Cart) -> Rental:
+    answer = start_rental(cart=cart, customer=make_user(phone=make_phone()), idempotency_key=uuid4().hex)
+    return Rental.objects.get(pk=answer["rental_id"])
+
+
+def status_of(command: Command) -> str:
+    return Command.objects.values_list("status", flat=True).get(pk=command.pk)
+
+
+def queue_for(device: Device, **fields: Any) -> Command:
+    return services.queue_command(device=Device.objects.get(pk=device.pk), **{"type": "identify", **fields})
+
+
+def test_from_a_tap_to_an_open_lock_and_back(
+    shop: tuple[Device, Cart], start_bridge: StartBridge, start_pi: StartPi
+) -> None:
+    device, cart = shop
+    start_bridge()
+    pi = start_pi(device, cart)
+
+    rental = rent(cart)
+    command = pi.next_command()
+    pi.answer(command, "acked")
+    row = Command.objects.get(pk=command["command_id"])
+    wait_for(lambda: status_of(row) == CommandStatus.ACKED, "the hop")
+    before = Rental.objects.get().status
+    pi.answer(command, "done", lock="unlocked", present=True, seq=1, timing_ms={"received_to_wire": 1.2})
+    wait_for(lambda: Rental.objects.get().status == RentalStatus.ACTIVE, "the rental to run")
+    pi.publish(cart_topic(device, cart.pk), lock_report(lock="locked", present=True, seq=2))
+    wait_for(lambda: Rental.objects.get().status == RentalStatus.RETURNED, "the return")
+
+    assert before == RentalStatus.PENDING_UNLOCK
+    assert (command["topic"], command["retained"]) == (cart_topic(device, cart.pk, "unlock"), False)
+    assert (command["type"], command["connection_id"]) == ("unlock", str(pi.connection_id))
+    assert str(rental.unlock_command_id) == command["command_id"]
+    assert pi.received.empty()
+
+
+def test_command_is_marked_sent_when_the_broker_has_it(
+    shop: tuple[Device, Cart], start_bridge: StartBridge, start_pi: StartPi
+) -> None:
+    start_bridge()
+    pi = start_pi(shop[0])
+
+    command = queue_for(shop[0])
+
+    assert pi.next_command()["command_id"] == str(command.pk)
+    wait_for(lambda: status_of(command) == CommandStatus.SENT, "the mark")
+
+
+def test_pi_that_loses_its_line_is_offline_and_gets_nothing_old_when_it_is_back(
+    shop: tuple[Device, Cart], start_bridge: StartBridge, start_pi: StartPi
+) -> None:
+    device, cart = shop
+    start_bridge()
+    first = start_pi(device, cart)
+    queue_for(device)
+    first.next_command()
+    missed = queue_for(device)
+    first.lose_line()
+    wait_for(lambda: Presence.objects.get().state == PresenceState.OFFLINE, "the will")
+
+    second = start_pi(device, cart)
+    fence = queue_for(device)
+
+    assert second.next_command()["command_id"] == str(fence.pk) != str(missed.pk)
+
+
+def test_nothing_is_retained_for_whoever_subscribes_later(
+    shop: tuple[Device, Cart], start_bridge: StartBridge, start_pi: StartPi
+) -> None:
+    device, cart = shop
+    start_bridge()
+    first = start_pi(device, cart)
+    rent(cart)
+    first.next_command()
+    first.close()
+
+    second = start_pi(device, cart)
+    fence = queue_for(device)
+
+    assert second.next_command()["command_id"] == str(fence.pk)
+
+
+def test_broker_killed_and_restarted_publishes_nothing_past_its_time(
+    shop: tuple[Device, Cart], start_bridge: StartBridge, start_pi: StartPi, own_broker: OwnBroker
+) -> None:
+    device, cart = shop
+    bridge = start_bridge()
+    start_pi(device, cart)
+    own_broker.kill()
+    wait_for(lambda: not bridge._client.is_connected(), "the bridge to notice")
+    rental = rent(cart)
+    Command.objects.filter(pk=rental.unlock_command_id).update(expires_at=timezone.now() + timedelta(seconds=0.3))
+    wait_for(lambda: Rental.objects.get().status == RentalStatus.VOIDED, "the clock")
+
+    own_broker.start()
+    wait_for(bridge._client.is_connected, "the bridge to be back")
+    pi = start_pi(device, cart)
+    fence = queue_for(device)
+
+    assert pi.next_command()["command_id"] == str(fence.pk)
+    rental.refresh_from_db()
+    assert rental.unlock_command is not None
+    # Never claimed, so the lock can't have moved: nobody has to look at it.
+    assert rental.unlock_command.status == CommandStatus.EXPIRED
+    assert rental.cart.condition == "ok"
+
+
+def test_bridge_killed_between_claim_and_publish_is_made_up_for(
+    shop: tuple[Device, Cart], start_bridge: StartBridge, start_pi: StartPi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device, cart = shop
+    monkeypatch.setattr(outbound, "LEASE", timedelta(seconds=0.5))
+    dying = start_bridge()
+    pi = start_pi(device, cart)
+    dying._publish = lambda *args: None  # type: ignore[method-assign]
+    command = queue_for(device)
+    wait_for(Command.objects.filter(pk=command.pk, lease_until__isnull=False).exists, "the claim")
+    dying.stop()
+
+    start_bridge()
+
+    assert pi.next_command()["command_id"] == str(command.pk)
+
+
+def test_two_bridges_publish_each_command_once(
+    shop: tuple[Device, Cart], start_bridge: StartBridge, start_pi: StartPi
+) -> None:
+    start_bridge()
+    start_bridge()
+    pi = start_pi(shop[0])
+
+    commands = [queue_for(shop[0]) for _ in range(20)]
+    received = [pi.next_command()["command_id"] for _ in commands]
+    fence = queue_for(shop[0])
+
+    assert sorted(received) == sorted(str(command.pk) for command in commands)
+    assert pi.next_command()["command_id"] == str(fence.pk)
+
+
+def test_two_bridges_take_each_message_once(
+    shop: tuple[Device, Cart], start_bridge: StartBridge, start_pi: StartPi
+) -> None:
+    start_bridge()
+    start_bridge()
+    device, _ = shop
+    pi = start_pi(device)
+
+    for _ in range(20):
+        pi.publish(device_topic(device, "telemetry"), telemetry(event()))
+
+    wait_for(lambda: TelemetryEvent.objects.count() == 20, "all events")
+    assert InboundMessage.objects.filter(topic=device_topic(device, "telemetry")).count() == 20
+
+
+def test_poison_does_not_stop_the_others(
+    shop: tuple[Device, Cart], start_bridge: StartBridge, start_pi: StartPi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Malformed, oversized, and one that hits a bug of ours; all through the worker that then takes a good one."""
+    device, cart = shop
+    handle = inbound.handle
+
+    def handle_with_a_bug(topic: str, payload: bytes) -> None:
+        if b"poison" in payload:
+            raise ZeroDivisionError("a bug")
+        handle(topic, payload)
+
+    monkeypatch.setattr(inbound, "handle", handle_with_a_bug)
+    start_bridge()
+    pi = start_pi(device, cart)
+    topic = cart_topic(device, cart.pk)
+
+    for payload in (b"", b"\xff" * 100, b"[" * 50_000, b"x" * 140_000, lock_report(seq=3, hint="poison")):
+        pi.publish(topic, payload)
+    pi.publish(topic, lock_report(lock="unlocked", present=False, seq=4))
+
+    wait_for(lambda: Cart.objects.get().lock_seq == 4, "the good one")
+
+
+def test_poison_command_does_not_stop_the_others(
+    shop: tuple[Device, Cart], start_bridge: StartBridge, start_pi: StartPi
+) -> None:
+    """A row of a type this version does not know."""
+    start_bridge()
+    pi = start_pi(shop[0])
+    poison = make_command(device=Device.objects.get(pk=shop[0].pk), type="dance")
+
+    commands = [queue_for(shop[0]) for _ in range(2)]
+
+    assert [pi.next_command()["command_id"] for _ in commands] == [str(command.pk) for command in commands]
+    assert status_of(poison) == CommandStatus.QUEUED
+
+
+def test_revoked_device_is_thrown_off_the_broker(
+    shop: tuple[Device, Cart], start_bridge: StartBridge, start_pi: StartPi
+) -> None:
+    start_bridge()
+    pi = start_pi(shop[0])
+
+    services.revoke_device(device=Device.objects.get(pk=shop[0].pk), actor=make_user())
+
+    assert pi.ended.wait(10)
+
+
+def test_stranger_is_not_heard(shop: tuple[Device, Cart], start_bridge: StartBridge, start_pi: StartPi) -> None:
+    """A device that speaks in another one's name."""
+    start_bridge()
+    device, cart = shop
+    victim = make_device(connected=False, branch=device.branch)
+    pi = start_pi(device, cart)
+
+    pi.publish(device_topic(victim), birth(uuid4()))
+    pi.publish(cart_topic(device, cart.pk), lock_report(seq=4))
+
+    wait_for(lambda: Cart.objects.get().lock_seq == 4, "what it may say")
+    assert not InboundMessage.objects.filter(source_id=victim.pk).exists()
+
+
+def test_bridge_shows_that_it_lives(start_bridge: StartBridge) -> None:
+    start_bridge()
+
+    pulses = wait_for(
+        lambda: dict(ComponentPulse.objects.filter(ok=True).values_list("name", "ok")).keys() >= {"bridge", "broker"},
+        "its pulse",
+    )
+    assert pulses
