@@ -19,6 +19,8 @@ os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
 import django  # noqa: E402
 
 django.setup()
+# Workers would inherit it, and pytest-django would then read the settings before their servers' addresses are set.
+del os.environ["DJANGO_SETTINGS_MODULE"]
 
 from django.core.management import call_command  # noqa: E402
 from django.db import connection, connections  # noqa: E402

@@ -24,6 +24,7 @@ from carts.api.serializers import (
 from carts.enums import OPEN_RENTALS, RentalStatus
 from carts.models import Cart, Rental
 from core import idempotency
+from core.api import RowFilterSet
 from core.errors import InvalidInput, NotAllowed, NotFound
 from tenants import access
 from tenants.models import Branch
@@ -120,7 +121,7 @@ class ReturnView(APIView):
         return services.return_cart(rental=last, actor=access.person(request.user))
 
 
-class RentalFilter(django_filters.FilterSet):
+class RentalFilter(RowFilterSet):
     """Rentals by state, cart and time."""
 
     cart_number = django_filters.NumberFilter(field_name="cart__cart_number")

@@ -13,7 +13,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('devices', '0002_telemetry'),
-        ('tenants', '0002_shipped_roles'),
+        ('tenants', '0001_initial'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
