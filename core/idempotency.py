@@ -39,7 +39,11 @@ def once(*, scope: str, key: str, request: Any, action: Callable[[], dict[str, A
                 raise KeyReused
             return dict(row.response or {})
         answer = action()
-        IdempotencyKey.objects.filter(scope=scope, key=key).update(response=answer)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "UPDATE core_idempotencykey SET response = %s::jsonb WHERE scope = %s AND key = %s",
+                [json.dumps(answer), scope, key],
+            )
         return answer
 
 
