@@ -10,8 +10,9 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.utils import translation
 
-from carts.rendering import render_branch_changes, render_rental
+from carts.rendering import render_branch_changes, render_rental, show_rental
 from carts.selectors import own_rentals
+from carts.snapshots import restore_rental
 from core.live import branch_group, customer_group
 from tenants.selectors import branches_visible_to
 
@@ -35,6 +36,7 @@ class RentalConsumer(AsyncWebsocketConsumer):
     async def connect(self) -> None:
         self.rental_id: UUID | None = self.scope["url_route"]["kwargs"].get("rental_id")
         self.language = reader_language(self.scope)
+        self.hop: asyncio.Task[None] | None = None
         if not await database_sync_to_async(self._may_watch)():
             await self.close(REFUSED)
             return
@@ -45,13 +47,34 @@ class RentalConsumer(AsyncWebsocketConsumer):
             await self._send_rental(self.rental_id)
 
     async def disconnect(self, code: int) -> None:
+        self._forget_hop()
         await self.channel_layer.group_discard(customer_group(self.scope["user"].pk), self.channel_name)
 
     async def rental_changed(self, event: dict[str, Any]) -> None:
         """Send the rental as it is now."""
         rental_id = UUID(event["rental_id"])
-        if self.rental_id in (None, rental_id):
+        if self.rental_id not in (None, rental_id):
+            return
+        self._forget_hop()
+        if snapshot := event["snapshot"]:
+            await self.send(text_data=show_rental(restore_rental(snapshot), self.language))
+        else:
             await self._send_rental(rental_id)
+
+    async def rental_advanced(self, event: dict[str, Any]) -> None:
+        """Send a hop of an unlock, unless its end comes within a moment and shows it too."""
+        rental_id = UUID(event["rental_id"])
+        if self.rental_id in (None, rental_id):
+            self._forget_hop()
+            self.hop = asyncio.create_task(self._send_later(rental_id))
+
+    async def _send_later(self, rental_id: UUID) -> None:
+        await asyncio.sleep(GATHER_S)
+        await self._send_rental(rental_id)
+
+    def _forget_hop(self) -> None:
+        if self.hop is not None:
+            self.hop.cancel()
 
     async def _send_rental(self, rental_id: UUID) -> None:
         html = await database_sync_to_async(render_rental, thread_sensitive=False)(rental_id, self.language)

@@ -1,6 +1,8 @@
 """What happened to rentals and carts."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 
@@ -36,6 +38,8 @@ class RentalChanged:
     customer_id: UUID
     cart_id: UUID
     branch_id: UUID
+    # What its page shows, where whoever announces it has read that already: see `carts.snapshots`.
+    snapshot: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from devices.events import CommandAdvanced, PresenceChanged
 @hears(RentalChanged)
 def show_rental(event: RentalChanged) -> None:
     """To the customer's page and the manager's."""
-    push(customer_group(event.customer_id), "rental.changed", rental_id=str(event.rental_id))
+    group, rental_id = customer_group(event.customer_id), str(event.rental_id)
+    push(group, "rental.changed", rental_id=rental_id, snapshot=event.snapshot)
     push(branch_group(event.branch_id), "branch.changed", cart_id=str(event.cart_id))
 
 
@@ -30,4 +31,4 @@ def show_hop(event: CommandAdvanced) -> None:
     """To the page of the customer who waits for this command."""
     waiting = Rental.objects.filter(unlock_command_id=event.command_id).values_list("pk", "customer_id").first()
     if waiting:
-        push(customer_group(waiting[1]), "rental.changed", rental_id=str(waiting[0]))
+        push(customer_group(waiting[1]), "rental.advanced", rental_id=str(waiting[0]))

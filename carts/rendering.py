@@ -14,7 +14,11 @@ from tenants.models import Branch
 
 def render_rental(rental_id: UUID, language: str) -> str:
     """The customer's rental as it is now."""
-    rental = Rental.objects.select_related("cart", "branch__chain", "unlock_command").get(pk=rental_id)
+    return show_rental(Rental.objects.select_related("cart", "branch", "unlock_command").get(pk=rental_id), language)
+
+
+def show_rental(rental: Rental, language: str) -> str:
+    """A rental at hand. No query while it opens or runs."""
     with translation.override(language), timezone.override(rental.branch.time_zone):
         context = {"rental": presentation.rental_page(rental)}
         return render_to_string("carts/rental_detail.html#rental", context)

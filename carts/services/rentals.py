@@ -21,12 +21,14 @@ from carts.enums import (
 from carts.events import CartChanged, RentalChanged, RentalEnded, RentalStarted, RentalVoided
 from carts.models import Cart, Rental
 from carts.services.carts import lock_cart
+from carts.snapshots import take_snapshot
 from core import idempotency, live, outbox
 from core.errors import DomainError, InvalidInput, Unavailable
 from core.transitions import transition
 from devices.enums import OPEN_COMMANDS, CommandStatus
 from devices.models import Command
 from devices.services import cancel_command, queue_command
+from tenants.enums import RoleCode
 from tenants.models import User
 from tenants.services import ensure_customer_grant
 
@@ -76,8 +78,10 @@ def _start(cart_id: UUID, customer: User) -> dict[str, Any]:
         status=RentalStatus.PENDING_UNLOCK,
     )
     transition(cart, to=CartStatus.RESERVED, table=CART_TRANSITIONS, actor=customer)
-    ensure_customer_grant(user=customer, branch=cart.branch)
-    _show(rental)
+    if not customer.grants.filter(branch=cart.branch_id, role__code=RoleCode.CUSTOMER).exists():
+        ensure_customer_grant(user=customer, branch=cart.branch)
+    # No page of the customer knows this rental yet.
+    live.announce(CartChanged(cart.pk, cart.branch_id))
     return {
         "rental_id": str(rental.pk),
         "status": rental.status,
@@ -142,7 +146,7 @@ def _begin(rental: Rental, cart: Cart, command: Command) -> None:
     )
     transition(cart, to=CartStatus.RENTED, table=CART_TRANSITIONS, actor=rental.customer_id, also={"last_used": now})
     outbox.publish(RentalStarted(rental.pk, rental.branch_id))
-    _show(rental)
+    _show(rental, take_snapshot(rental, cart, command))
 
 
 def _void(rental: Rental, cart: Cart, command: Command) -> None:
@@ -301,5 +305,5 @@ def _suspect(cart: Cart, reason: str) -> None:
         )
 
 
-def _show(rental: Rental) -> None:
-    live.announce(RentalChanged(rental.pk, rental.customer_id, rental.cart_id, rental.branch_id))
+def _show(rental: Rental, snapshot: dict[str, Any] | None = None) -> None:
+    live.announce(RentalChanged(rental.pk, rental.customer_id, rental.cart_id, rental.branch_id, snapshot))
