@@ -21,16 +21,16 @@ class ServerClock:
         self._sample: tuple[datetime, float, datetime] | None = None
 
     def learn(self, server_time: datetime, *, sent: float, received: float) -> bool:
-        """Take `server_time` as read half way between the monotonic times `sent` and `received` (seconds).
+        """Take `server_time` as read at the monotonic time `sent`, the earliest it can have been (seconds).
 
+        So this clock is never behind the server's, however unevenly the round trip was slow: nothing opens late.
         False when the round trip was too long to be believed; an earlier sample then stays.
         """
         if not 0 <= received - sent <= MAX_ROUND_TRIP_S:
             return False
         with self._lock:
-            middle = (sent + received) / 2
-            wall = self._clock.wall() - timedelta(seconds=self._clock.monotonic() - middle)
-            self._sample = (server_time, middle, wall)
+            wall = self._clock.wall() - timedelta(seconds=self._clock.monotonic() - sent)
+            self._sample = (server_time, sent, wall)
         return True
 
     def ask(self, question: Callable[[], dict[str, Any]]) -> dict[str, Any]:
