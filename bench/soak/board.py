@@ -17,6 +17,8 @@ from .world import Killed, World
 BYTE_S = 10 / 19200
 ANSWER_S = 0.008
 BUSY_S = 0.1
+# A wait shorter than this could be lost in rounding, and time would stand still.
+SHORTEST_S = 1e-6
 # A false reading this soon after a pulse may pass for its effect.
 LIE_COUNTS_S = 3.0
 
@@ -78,7 +80,7 @@ class Line:
 
     def read(self, timeout_s: float) -> bytes:
         if not self._arrived:
-            self._world.pass_time(timeout_s)
+            self._world.pass_time(max(timeout_s, SHORTEST_S))
             return b""
         data = self._arrived.popleft()
         self._world.pass_time(ANSWER_S + len(data) * BYTE_S)

@@ -224,11 +224,13 @@ class Pi:
         if world.strikes(Fault.POWER_CUT) and self.store.lose_power():
             self.oracle.disk_lost_its_tail(self.place.device_id)
         self.store.close()
+        same = self._link is not None and world.strikes(Fault.SAME_CONNECTION)
         if self._link is not None:
             self._link.closed = True
-            self.wire.cut(self._link)
+            # A takeover under the same id: no last will, which would end the new one.
+            self.wire.cut(self._link, will=not same)
         self._link = None
-        if not (world.strikes(Fault.SAME_CONNECTION) and self._connection_id):
+        if not same:
             self._connection_id = None
         world.after(world.between(0.3, 5.0) if world.random.random() < 0.7 else world.between(5.0, 60.0), self.start)
 

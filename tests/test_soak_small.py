@@ -1,0 +1,30 @@
+"""A short campaign of faulted unlocks, and the seeded bugs that show it can fail."""
+
+import random
+
+import pytest
+
+from bench.soak.breaks import BREAKS
+from bench.soak.campaign import run_chapter
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_faulted_unlocks_fire_once_and_in_time() -> None:
+    seed = random.randrange(10**6)
+
+    chapter = run_chapter(seed, 0, 300)
+
+    assert chapter.rule == "", f"seed {seed}: {chapter.rule}: {chapter.detail}\n" + "\n".join(chapter.trace)
+    assert chapter.unlocks >= 300
+    assert chapter.totals["firings"] > 100
+    assert (chapter.totals["double firings"], chapter.totals["late openings"]) == (0, 0)
+
+
+@pytest.mark.parametrize("bug", BREAKS)
+def test_seeded_bug_is_caught(bug: str) -> None:
+    seed = random.randrange(10**6)
+
+    chapter = run_chapter(seed, 0, 3000, broken=bug)
+
+    assert chapter.rule != "", f"seed {seed}: {bug} was not caught"
