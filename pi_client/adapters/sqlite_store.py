@@ -62,6 +62,7 @@ class SqliteStore:
         self._connection: sqlite3.Connection | None = None
         self._broken = False
         self._durable = False
+        self._too_old = 0.0
         self.dropped = 0
         self.recreated = 0
         self.reopen()
@@ -195,8 +196,11 @@ class SqliteStore:
         return bool(self._query("SELECT 1 FROM cancelled WHERE command_id = ?", (str(command_id),)))
 
     def prune(self) -> None:
-        """Forget commands answered more than 48 hours ago; their expiry keeps them from firing again."""
-        limit = (self._wall() - JOURNAL_KEPT_S,)
+        """Forget commands that were answered 48 hours before the call before this one; their expiry guards them then.
+
+        A clock set right makes what was answered a moment ago look days old: hence one call's delay. Call it hourly.
+        """
+        limit, self._too_old = (self._too_old,), self._wall() - JOURNAL_KEPT_S
         with self._transaction(durable=False) as connection:
             connection.execute("DELETE FROM journal WHERE outcome IS NOT NULL AND accepted_at < ?", limit)
             connection.execute("DELETE FROM cancelled WHERE cancelled_at < ?", limit)

@@ -92,10 +92,26 @@ def test_prune_forgets_old_answers_only(tmp_path: Path) -> None:
     store.finish(young, outcome=Outcome.DONE, topic="t", payload=b"")
 
     store.prune()
+    store.prune()
 
     assert store.find(old) is None
     assert [entry.command_id for entry in store.unfinished()] == [open_one]
     assert store.find(young) is not None
+    store.close()
+
+
+def test_clock_set_days_ahead_does_not_make_the_journal_forget_what_it_has_just_done(tmp_path: Path) -> None:
+    now = [1_000_000.0]
+    store = SqliteStore(tmp_path / "journal.sqlite3", wall=lambda: now[0])
+    done, cancelled = uuid4(), uuid4()
+    store.finish(done, outcome=Outcome.DONE, topic="t", payload=b"")
+    store.cancel(cancelled)
+    now[0] += 5 * JOURNAL_KEPT_S
+
+    store.prune()
+
+    assert store.find(done) is not None
+    assert store.is_cancelled(cancelled)
     store.close()
 
 
