@@ -119,7 +119,10 @@ def _rental_words(rental: Rental) -> tuple[str, str]:
                 _("The lock did not say that it opened. You were not charged."),
             )
         case _:
-            return _("This rental was closed by the staff"), rental.end_reason
+            return (
+                _("This rental was closed by the staff"),
+                _("You have nothing more to do. If the cart is still with you, please bring it back."),
+            )
 
 
 def _hops(rental: Rental) -> list[Hop]:

@@ -16,7 +16,7 @@ from carts import presentation, selectors, services
 from carts.enums import CartCondition, CartStatus
 from carts.figures import branch_figures
 from carts.forms import NoteForm, ReasonForm
-from carts.history import cart_history
+from carts.history import cart_history, reason_words
 from carts.models import Cart
 from carts.rendering import branch_heading, device_rows, rental_rows
 from core.errors import DomainError, NotAllowed, NotFound
@@ -126,7 +126,7 @@ def _cart_page(request: HttpRequest, found: Cart, form: NoteForm) -> HttpRespons
             "cart": {
                 **{name: getattr(presentation.cart_tile(found), name) for name in presentation.CartTile.__slots__},
                 "facts": presentation.cart_facts(found),
-                "note": found.maintenance_notes,
+                "note": reason_words(found.maintenance_notes),
             },
             "actions": presentation.cart_actions(found) if access.may(request.user, "carts:command", found) else [],
             "idempotency_key": uuid4().hex,

@@ -1,17 +1,19 @@
-/* <time data-elapsed-since="2026-01-31T10:11:00Z"> shows how long ago that is, to the second at first, then h:mm.
+/* <time data-elapsed-since="2026-01-31T10:11:00Z"> shows how long ago that is, to the second at first, then h:mm;
+   with data-elapsed-clock, where there is little room, h:mm at once.
    <button data-resend-in="30"> can be pressed after so many seconds and counts down in its [data-countdown]. */
 (() => {
   "use strict";
-  const unit = (name) =>
-    new Intl.NumberFormat(document.documentElement.lang, { style: "unit", unit: name, unitDisplay: "narrow", numberingSystem: "latn" });
+  const { lang } = document.documentElement;
+  const unitDisplay = lang === "fa" ? "short" : "narrow"; // Persian's narrow units are Latin letters
+  const unit = (name) => new Intl.NumberFormat(lang, { style: "unit", unit: name, unitDisplay, numberingSystem: "latn" });
   const seconds = unit("second");
   const minutes = unit("minute");
   const loadedAt = Date.now();
   const pad = (number) => String(number).padStart(2, "0");
 
-  function words(total) {
-    if (total < 60) return seconds.format(total);
-    if (total < 3600) return minutes.format(Math.floor(total / 60));
+  function words(total, clock) {
+    if (total < 60 && !clock) return seconds.format(total);
+    if (total < 3600 && !clock) return minutes.format(Math.floor(total / 60));
     return `${Math.floor(total / 3600)}:${pad(Math.floor(total / 60) % 60)}`;
   }
 
@@ -19,7 +21,7 @@
     if (document.hidden) return;
     for (const element of document.querySelectorAll("[data-elapsed-since]")) {
       const since = Date.parse(element.dataset.elapsedSince);
-      const text = words(Math.max(0, Math.floor((Date.now() - since) / 1000)));
+      const text = words(Math.max(0, Math.floor((Date.now() - since) / 1000)), "elapsedClock" in element.dataset);
       if (!Number.isNaN(since) && element.textContent !== text) element.textContent = text;
     }
     for (const button of document.querySelectorAll("[data-resend-in]")) {
