@@ -131,7 +131,7 @@ class _Stage:
         elif world.strikes(Fault.CLOCK_JUMPS):
             pi.clock.wrong_by += world.between(-4, 4) * 86_400
         elif world.strikes(Fault.PRUNED):
-            pi.alive(pi.store.prune)
+            pi.alive(pi.prune)
 
     def _check(self, progress: Callable[[int], None]) -> None:
         if not self.world.stopped:

@@ -162,7 +162,7 @@ class Cloud:
             self.world.outcomes["starts of a web process"] += 1
             return None
 
-    def heartbeat(self, device_id: UUID, connection_id: UUID) -> datetime:
+    def heartbeat(self, device_id: UUID, connection_id: UUID | None) -> datetime:
         """A device's REST heartbeat; the server's date."""
         device = Device.objects.select_related("presence").get(pk=device_id)
         services.record_heartbeat(device=device, heartbeat=Heartbeat(connection_id=connection_id))

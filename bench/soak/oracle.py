@@ -161,12 +161,12 @@ class Oracle:
             if target.firings:
                 self.broken("a cancelled command does not fire", "cancelled after it fired", *ids(target))
 
-    def disk_lost_its_tail(self, device_id: UUID) -> None:
-        """A power cut may take answers and cancels that were not flushed: what was said of them binds no more."""
+    def forgets_answers(self, device_id: UUID, *, cancels: bool = False) -> None:
+        """A power cut or an old date has taken answers (and cancels) from a Pi: what was said of them binds no more."""
         for sighting in self.seen.values():
             if sighting.device_id == device_id:
                 sighting.answers.clear()
-                sighting.cancelled = False
+                sighting.cancelled = sighting.cancelled and not cancels
 
     @staticmethod
     def _has_evidence(sighting: Sighting) -> bool:

@@ -34,11 +34,13 @@ DAY_S = 86_400.0
 TICK_S = 1e-6
 HEARTBEAT_S = 30.0
 CLOCKLESS_S = 5.0
+# Often enough to meet commands under way; far longer than one lives.
+PRUNE_EVERY_S = 60.0
 # The daemon's own values but for the idle poll, which would be most of the work.
 TIMING = Timing(poll_interval=1.0)
 
 # A heartbeat in the cloud: device, connection id → the server's date.
-Heartbeat = Callable[[UUID, UUID], datetime]
+Heartbeat = Callable[[UUID, UUID | None], datetime]
 
 
 class PiClock:
@@ -162,12 +164,15 @@ class Pi:
         self._turn_at: float | None = None
         self._stalled_until = 0.0
         self._beat_at = 0.0
+        self._prune_at = 0.0
 
     # Life and death
 
     def start(self) -> None:
         self._life += 1
         self.on = True
+        # A start forgets cancels by a date that may be wrong.
+        self.oracle.forgets_answers(self.place.device_id, cancels=True)
         world = self.world
         world.note("Pi starts", self.place.device_id)
         self.clock = PiClock(world)
@@ -222,7 +227,7 @@ class Pi:
         world.note("Pi dies", self.place.device_id)
         world.outcomes["starts of a Pi"] += 1
         if world.strikes(Fault.POWER_CUT) and self.store.lose_power():
-            self.oracle.disk_lost_its_tail(self.place.device_id)
+            self.oracle.forgets_answers(self.place.device_id, cancels=True)
         self.store.close()
         same = self._link is not None and world.strikes(Fault.SAME_CONNECTION)
         if self._link is not None:
@@ -241,7 +246,7 @@ class Pi:
         if self._link is not None:
             return
         connection_id = self._connection_id or uuid4()
-        self._beat(connection_id)
+        self._beat(None)
         self.later(self.world.between(0.02, 0.3), lambda: self._connect(connection_id))
 
     def _connect(self, connection_id: UUID) -> None:
@@ -273,6 +278,13 @@ class Pi:
             )
         )
 
+    def prune(self) -> None:
+        """As the daemon does each hour. What is forgotten may be answered anew."""
+        if self.world.now >= self._prune_at:
+            self._prune_at = self.world.now + PRUNE_EVERY_S
+            self.oracle.forgets_answers(self.place.device_id)
+            self.store.prune()
+
     def beat_if_due(self) -> None:
         """Called each second."""
         if self.on and self._connection_id is not None:
@@ -280,7 +292,7 @@ class Pi:
             if self.clock.monotonic() - self._beat_at >= every:
                 self._beat(self._connection_id)
 
-    def _beat(self, connection_id: UUID) -> None:
+    def _beat(self, connection_id: UUID | None) -> None:
         """A REST heartbeat; there and back take a while, and the answer tells the server's time."""
         world, sent = self.world, self.clock.monotonic()
         self._beat_at = sent

@@ -1,0 +1,44 @@
+"""One process of a campaign: Django on a database of its own, and chapters one after the other."""
+
+import os
+import signal
+from collections import Counter
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+from psycopg import sql
+
+_done: Any = None
+
+
+def begin(environment: dict[str, str], done: Any) -> None:
+    """Called once in each process; `done` counts judged unlocks over all of them."""
+    global _done
+    _done = done
+    # Ctrl-C is the parent's to handle.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    name = f"soak_{os.getpid()}"
+    with psycopg.connect(environment["DATABASE_URL"], autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    url = urlsplit(environment["DATABASE_URL"])._replace(path=f"/{name}").geturl()
+    os.environ.update(environment | {"DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": "config.settings"})
+
+    import django
+    from django.core.management import call_command
+
+    django.setup()
+    call_command("migrate", interactive=False, verbosity=0)
+
+
+def run(seed: int, number: int, unlocks: int, broken: str) -> dict[str, Any]:
+    """One chapter, as plain data."""
+    from bench.soak.campaign import run_chapter
+
+    chapter = run_chapter(seed, number, unlocks, broken=broken, progress=_count)
+    return {name: dict(value) if isinstance(value, Counter) else value for name, value in vars(chapter).items()}
+
+
+def _count(unlocks: int) -> None:
+    with _done.get_lock():
+        _done.value += unlocks
