@@ -15,7 +15,7 @@ from rest_framework.parsers import JSONParser
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
-from core.errors import DomainError
+from core.errors import DomainError, NotAllowed, NotFound
 from core.request_id import current_request_id
 
 logger = logging.getLogger(__name__)
@@ -74,9 +74,9 @@ def problem(
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
     """DRF's hook. None for what nobody foresaw: Django's 500 page then answers and logs it."""
     if isinstance(error, Http404):
-        error = exceptions.NotFound()
+        error = NotFound()
     elif isinstance(error, PermissionDenied):
-        error = exceptions.PermissionDenied()
+        error = NotAllowed()
     if isinstance(error, DomainError):
         set_rollback()
         headers = {"Retry-After": str(error.retry_after)} if error.retry_after is not None else None
