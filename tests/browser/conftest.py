@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, StorageState, expect, sync_playwr
 
 from deploy.stack.layout import Ports
 from tests.browser.shop import Shop
-from tests.browser.windows import DEADLINE_MS, Windows
+from tests.browser.windows import DEADLINE_MS, Windows, type_code
 from tests.running_stack import RunningStack, running_stack, wait_until
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -116,7 +116,7 @@ def customer(shop: Shop) -> Callable[..., None]:
         page.goto(shop.cart_urls[cart])
         page.locator("[name=phone]").fill(phone)
         page.locator("main form button").click()
-        page.locator("[name=code]").fill(shop.code_sent_to(phone))
+        type_code(page, shop.code_sent_to(phone))
         expect(page.locator("form[action$='/unlock'] button")).to_be_visible()
 
     return sign_in

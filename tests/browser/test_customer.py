@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import StorageState, expect
 
 from tests.browser.shop import Shop
-from tests.browser.windows import DESK, Windows, tile, without_reload
+from tests.browser.windows import DESK, Windows, tile, type_code, without_reload
 from tests.running_stack import wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("stack")]
@@ -29,7 +29,7 @@ def test_cart_is_rented_and_returned_while_the_manager_watches(
         page.goto(shop.cart_urls[cart])
         page.get_by_label("Mobile number").fill(phone)
         page.get_by_role("button", name="Send me the code").click()
-        page.get_by_label("6-digit code").fill(shop.code_sent_to(phone))
+        type_code(page, shop.code_sent_to(phone))
         page.get_by_role("button", name="Unlock cart 1").click()
 
         expect(page.get_by_role("heading", name="Cart 1 is yours")).to_be_visible()

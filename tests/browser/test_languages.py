@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, StorageState, expect
 
 from tests.browser.shop import Shop
-from tests.browser.windows import DESK, PHONE, Windows
+from tests.browser.windows import DESK, PHONE, Windows, type_code
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("stack")]
 DIRECTIONS = {"en": "ltr", "he": "rtl", "fa": "rtl", "fr": "ltr"}
@@ -63,7 +63,7 @@ def test_customer_pages_fit_the_window(
     page.locator("[name=phone]").fill(phone)
     page.locator("main form button").click()
     look("code")
-    page.locator("[name=code]").fill(shop.code_sent_to(phone))
+    type_code(page, shop.code_sent_to(phone))
     unlock = page.locator("form[action$='/unlock'] button")
     expect(unlock).to_be_visible()
     look("signed in")

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.shop import Shop
-from tests.browser.windows import Windows
+from tests.browser.windows import Windows, type_code
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("stack")]
 
@@ -34,10 +34,10 @@ def test_five_wrong_codes_end_the_code(windows: Windows, shop: Shop) -> None:
 
     for _ in range(5):
         with page.expect_navigation():
-            page.get_by_label("6-digit code").fill(wrong)
+            type_code(page, wrong)
         expect(page.get_by_role("alert")).to_contain_text("This is not the code we sent.")
     with page.expect_navigation():
-        page.get_by_label("6-digit code").fill(code)
+        type_code(page, code)
 
     expect(page.get_by_role("alert")).to_contain_text("This code no longer works. Ask for a new one.")
     page.goto(shop.cart_urls[2])

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, StorageState
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, StorageState, expect
 
 from tests.browser.shop import Shop
 
@@ -68,3 +68,11 @@ def tile(page: Page, cart: int) -> Locator:
     """A cart's tile on the manager's page, found by an id that outlives swaps."""
     number = page.locator(".tile__number").filter(has_text=re.compile(rf"\s{cart}\s*$"))
     return page.locator(f"[id='{page.locator('.tile').filter(has=number).get_attribute('id')}']")
+
+
+def type_code(page: Page, code: str) -> None:
+    """Type the code; its last digit sends the form, once the page's script is there."""
+    field = page.locator("[name=code]")
+    expect(field).to_be_visible()
+    page.wait_for_load_state()
+    field.fill(code)
