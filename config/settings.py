@@ -96,6 +96,10 @@ _database["CONN_HEALTH_CHECKS"] = not DATABASE_POOL
 _database["OPTIONS"] = {
     **_database.get("OPTIONS", {}),
     "application_name": env.str("PROCESS_NAME", "cartwise"),
+    # A statement is planned twice and then kept prepared: planning the joins behind an unlock costs more than running
+    # them. A pooler in front of PostgreSQL must know prepared statements (PgBouncer does from 1.21).
+    "server_side_binding": True,
+    "prepare_threshold": 2,
     **({"pool": {"min_size": 4, "max_size": 20, "timeout": 5}} if DATABASE_POOL else {}),
 }
 if name := env.str("TEST_DATABASE_NAME", ""):

@@ -32,7 +32,7 @@ def envelope(response: HttpResponse) -> dict[str, Any]:
     [
         ("http404", 404, "not-found"),
         ("not-found", 404, "not-found"),
-        ("denied", 403, "permission-denied"),
+        ("denied", 403, "not-allowed"),
         ("not-allowed", 403, "not-allowed"),
         ("too-many", 429, "too-many"),
         ("unavailable", 503, "unavailable"),
