@@ -152,7 +152,7 @@ def test_of_two_racers_to_different_states_one_moves_control(
     committed_door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without the comparison both move, over each other."""
-    blind = transitions._MOVE.replace('AND "{field}" = %s', "AND %s IS NOT NULL")
+    blind = transitions._MOVE.replace('AND "{field}" = %s', "AND %s::text IS NOT NULL")
     monkeypatch.setattr(transitions, "_MOVE", blind)
 
     outcomes = race_to_different_states(committed_door)
