@@ -1,4 +1,4 @@
-"""Websockets of the customer's and the manager's page. A message is HTML whose elements replace those with the same id."""
+"""Websockets of customers and managers. A message is HTML whose elements replace those with the same id."""
 
 import asyncio
 from typing import Any

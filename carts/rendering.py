@@ -25,7 +25,7 @@ def show_rental(rental: Rental, language: str) -> str:
 
 
 def render_branch_changes(branch_id: UUID, cart_ids: set[UUID], devices: bool, language: str) -> str:
-    """What changed on a branch's page: tiles and dialogs of these carts, the rentals and figures with them, the devices."""
+    """What changed on a branch's page: tiles and dialogs of these carts, rentals and figures with them, the devices."""
     branch = Branch.objects.select_related("chain").get(pk=branch_id)
     page = {"branch": branch_heading(branch)}
     with translation.override(language), timezone.override(branch.time_zone):
