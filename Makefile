@@ -1,7 +1,7 @@
 # Few verbs, the same ones CI calls. Everything is done by deploy/stack/setup.sh, because make splits paths at spaces.
 # Settings: PORT=8000 VAR_DIR=var SIMULATED_PI=0, and DATABASE_URL, REDIS_URL, CELERY_BROKER_URL, MQTT_URL for servers of your own.
 .DEFAULT_GOAL := help
-.PHONY: help up test lint bench manage lock clean
+.PHONY: help up test lint bench soak manage lock clean
 SETUP := ./deploy/stack/setup.sh
 
 help: ## this list
@@ -18,6 +18,9 @@ lint: ## formatting, types, import layers, migrations, templates
 
 bench: ## measure the speed goals; ARGS are passed on
 	@$(SETUP) dev -m bench $(ARGS)
+
+soak: ## 100,000 faulted unlocks through both sides in virtual time; ARGS='--unlocks 2000 --seed 7' narrows it
+	@$(SETUP) dev -m bench.soak $(ARGS)
 
 manage: ## manage.py on the running (or startable) stack: make -s manage ARGS='create_enrolment_code --branch BRANCH-001'
 	@$(SETUP) run -m deploy.stack manage $(ARGS)

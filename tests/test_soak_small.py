@@ -7,6 +7,7 @@ import pytest
 from bench.soak.breaks import BREAKS
 from bench.soak.campaign import run_chapter
 
+ANSWERS = "one command, one answer"
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
@@ -21,10 +22,21 @@ def test_faulted_unlocks_fire_once_and_in_time() -> None:
     assert (chapter.totals["double firings"], chapter.totals["late openings"]) == (0, 0)
 
 
+CAUGHT_AS = {
+    "journal": "the journal is written before the relay fires",
+    "expiry": "nothing fires past its expiry",
+    "connection": "nothing fires on another connection",
+    "claim": "one bridge at a time publishes a command",
+    "lock": "one open rental per cart",
+    "dedupe": "a command fires at most once",
+}
+
+
 @pytest.mark.parametrize("bug", BREAKS)
 def test_seeded_bug_is_caught(bug: str) -> None:
     seed = random.randrange(10**6)
 
-    chapter = run_chapter(seed, 0, 3000, broken=bug)
+    # Each bug shows in several ways; here it must show as what it is.
+    chapter = run_chapter(seed, 0, 3000, broken=bug, ignoring={ANSWERS} if bug == "dedupe" else ())
 
-    assert chapter.rule != "", f"seed {seed}: {bug} was not caught"
+    assert chapter.rule == CAUGHT_AS[bug], f"seed {seed}: {chapter.detail}"

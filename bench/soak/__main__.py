@@ -28,7 +28,7 @@ from deploy.stack.servers import Servers
 from deploy.stack.supervisor import Supervisor
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
-CHAPTER_UNLOCKS = 1000
+CHAPTER_UNLOCKS = 2000
 REPORT_EVERY_S = 5.0
 NOBODY = "127.0.0.1:9"
 BUGS = ("journal", "expiry", "connection", "claim", "lock", "dedupe")

@@ -36,13 +36,14 @@ class People:
     def look_around(self) -> None:
         """Each second: who is free, and what needs mending."""
         rows = Cart.objects.filter(pk__in=self._carts).order_by("cart_number")
-        states = list(rows.values_list("pk", "status", "condition", "lock_state", "present"))
+        reachable = "controller__device__presence__connection_id"
+        states = list(rows.values_list("pk", "status", "condition", "lock_state", "present", reachable))
         self._free = [
             pk
-            for pk, status, condition, lock, present in states
-            if status == "available" and condition == "ok" and lock != "unlocked" and present is not False
+            for pk, status, condition, lock, present, connection_id in states
+            if (status, condition) == ("available", "ok") and lock != "unlocked" and present is not False and connection_id
         ]
-        for pk, status, condition, _, _ in states:
+        for pk, status, condition, *_ in states:
             if condition == "suspect" and status == "available" and pk not in self._mending:
                 self._mending.add(pk)
                 self.world.after(self.world.between(1.0, 5.0), lambda pk=pk: self._mend(pk))
@@ -136,8 +137,8 @@ class People:
         world, lock = self.world, station.board.locks[number]
         world.note("hook open", station.carts[number])
         if world.random.random() < 0.8:
-            world.after(world.between(0.3, 3.0), lambda: None if lock.hook_closed else lock.pull())
-        world.after(world.between(3.5, 15.0), lambda: self._bring_back(station, number))
+            world.after(world.between(0.3, 1.8), lambda: None if lock.hook_closed else lock.pull())
+        world.after(world.between(2.0, 8.0), lambda: self._bring_back(station, number))
 
     def _bring_back(self, station: Station, number: int) -> None:
         lock, cart_id = station.board.locks[number], station.carts[number]

@@ -90,10 +90,14 @@ class Wire:
         link.up = False
         world = self.world
         world.note("connection cut", link.device_id)
-        world.after(world.between(0.0, 3.0) if world.random.random() < 0.9 else world.between(3, 45), lambda: lost(link))
+        world.after(self._until_noticed(), lambda: lost(link))
         if will:
-            delay = world.between(0.0, 4.0) if world.random.random() < 0.9 else world.between(4, 45)
-            world.after(delay, lambda: self._reach_bridge(*link.will))
+            world.after(self._until_noticed(), lambda: self._reach_bridge(*link.will))
+
+    def _until_noticed(self) -> float:
+        """Mostly the other end's farewell comes at once; a silent line is noticed after its keepalive."""
+        soon = self.world.random.random() < 0.93
+        return self.world.between(0.0, 1.0) if soon else self.world.between(1.0, 45.0)
 
     def cut_any(self) -> None:
         """Called each second for each device."""
@@ -133,7 +137,7 @@ class Wire:
             return
         copy = replace(copy, retained=world.strikes(Fault.DOWN_RETAINED))
         if world.strikes(Fault.DOWN_HELD):
-            self._send(replace(copy, stubborn=True), world.between(8.0, 180.0))
+            self._send(replace(copy, stubborn=True), world.between(8.0, 120.0))
         elif world.strikes(Fault.DOWN_NEXT_CONNECTION):
             self._send(replace(copy, stubborn=True), world.between(0.0, 7.5))
             if copy.link is not None:
