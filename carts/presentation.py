@@ -108,7 +108,7 @@ def _rental_words(rental: Rental) -> tuple[str, str]:
                 _("Pull gently. The page turns green when the latch has really moved."),
             )
         case RentalStatus.ACTIVE:
-            return _("Cart %(number)s is yours") % number, _("Bring it back to a free lock here and push it in.")
+            return _("Cart %(number)s is yours") % number, _("Bring it back to its own lock and push it in.")
         case RentalStatus.OVERDUE:
             return _("Cart %(number)s is late") % number, _("Please bring it back. Others are waiting for a cart.")
         case RentalStatus.RETURNED:
