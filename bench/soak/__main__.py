@@ -78,7 +78,11 @@ def _postgres() -> Iterator[Mapping[str, str]]:
     layout.create()
     supervisor = Supervisor(layout.logs, say=lambda line: None)
     # Nobody is asked there: sockets, Celery and MQTT have no part in this.
-    absent = {"REDIS_URL": f"redis://{NOBODY}/0", "CELERY_BROKER_URL": f"redis://{NOBODY}/1", "MQTT_URL": f"mqtt://{NOBODY}"}
+    absent = {
+        "REDIS_URL": f"redis://{NOBODY}/0",
+        "CELERY_BROKER_URL": f"redis://{NOBODY}/1",
+        "MQTT_URL": f"mqtt://{NOBODY}",
+    }
     try:
         # No autovacuum: its moment would change plans, and with them which of two equals comes first.
         servers = Servers.plan(layout, absent, postgres_settings=VOLATILE | {"autovacuum": "off"})
@@ -141,7 +145,9 @@ def _report(seed: int, chapters: list[dict[str, Any]], took_s: float) -> dict[st
 def _print(report: Mapping[str, Any]) -> None:
     print(table(["fault", "times"], [[name, str(times)] for name, times in report["faults"].items()]), "\n")
     print(table(["outcome", "times"], [[name, str(times)] for name, times in report["outcomes"].items()]), "\n")
-    print(f"{report['unlocks']} unlocks, {report['firings']} firings, {report['took_s']} s, {report['unlocks_per_s']}/s")
+    print(
+        f"{report['unlocks']} unlocks, {report['firings']} firings, {report['took_s']} s, {report['unlocks_per_s']}/s"
+    )
     print(f"{report['double_firings']} double firings, {report['late_openings']} late openings", flush=True)
 
 

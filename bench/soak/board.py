@@ -51,7 +51,9 @@ class Station:
 class Line:
     """Implements pi_client.ports.SerialLine. `fired` is told of each pulse before the latch moves."""
 
-    def __init__(self, world: World, stations: list[Station], fired: Fired, opened: Callable[[Station, int], None]) -> None:
+    def __init__(
+        self, world: World, stations: list[Station], fired: Fired, opened: Callable[[Station, int], None]
+    ) -> None:
         self._world = world
         self._stations = stations
         self._fired = fired
@@ -126,7 +128,9 @@ class Line:
             lock.stuck_reading = True
         slow = world.strikes(Fault.HOOK_SLOW)
         if slow or world.random.random() < 0.3:
-            world.after(world.between(0.3, 4.0) if slow else world.between(0.01, 0.2), lambda: self._open(station, number))
+            world.after(
+                world.between(0.3, 4.0) if slow else world.between(0.01, 0.2), lambda: self._open(station, number)
+            )
         else:
             self._open(station, number)
 

@@ -92,7 +92,9 @@ def _lock() -> Iterator[None]:
     constraint = next(one for one in Rental._meta.constraints if one.name == "one_open_rental_per_cart")
 
     def lock_cart(cart_id: UUID) -> Cart:
-        rows = Cart.objects.select_related("branch__chain", "controller__device__branch__chain", "controller__device__presence")
+        rows = Cart.objects.select_related(
+            "branch__chain", "controller__device__branch__chain", "controller__device__presence"
+        )
         return rows.get(pk=cart_id)
 
     with connection.schema_editor() as editor:

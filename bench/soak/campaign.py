@@ -57,7 +57,8 @@ def run_chapter(
 ) -> Chapter:
     """At least `unlocks` unlocks unless a rule breaks first. Needs Django and a database of its own; empties it.
 
-    `broken` names a seeded bug, `ignoring` rules that do not count. `progress` is told how many unlocks were judged since it was told last.
+    `broken` names a seeded bug, `ignoring` rules that do not count. `progress` is told how many unlocks were judged
+    since it was told last.
     """
     with ExitStack() as stack:
         world = World(f"{seed}/{number}")

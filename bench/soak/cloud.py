@@ -114,7 +114,12 @@ class Cloud:
 
     def _later(self, seconds: float, action: Callable[[], object]) -> None:
         life = self._life
-        self.world.after(seconds, lambda: self._as_bridge(action) if self.up and self._life == life else None)
+
+        def act() -> None:
+            if self.up and self._life == life:
+                self._as_bridge(action)
+
+        self.world.after(seconds, act)
 
     def _stop(self) -> None:
         if self.up:

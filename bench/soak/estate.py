@@ -50,7 +50,9 @@ def build_estate(name: str) -> Estate:
     customers = [User.objects.create_user(email=f"{number}@{name}.example") for number in range(CUSTOMERS)]
     places = [_place(branch, number) for number in range(DEVICES)]
     routes = {place.device_id: place.device_id for place in places}
-    routes |= {cart: place.device_id for place in places for one in place.stations.values() for cart in one.carts.values()}
+    routes |= {
+        cart: place.device_id for place in places for one in place.stations.values() for cart in one.carts.values()
+    }
     return Estate(places, customers, routes)
 
 
@@ -64,7 +66,9 @@ def _place(branch: Branch, number: int) -> Place:
         board = Controller.objects.create(device=device, address=address, hook_closed_bit=wired)
         first = 2 * CARTS_ON_BOARD * number + CARTS_ON_BOARD * address
         carts = {
-            locker: Cart.objects.create(branch=branch, cart_number=first + locker, controller=board, locker_id=locker).pk
+            locker: Cart.objects.create(
+                branch=branch, cart_number=first + locker, controller=board, locker_id=locker
+            ).pk
             for locker in range(CARTS_ON_BOARD)
         }
         stations[board.pk] = Station(Cu16(address, 19200, () if wired else ("flipped",)), carts)

@@ -110,7 +110,14 @@ class Oracle:
         self.world.note(f"Pi {_short(device_id)} receives {_short(command_id)}{flag}", command_id, device_id)
 
     def fired(
-        self, *, device_id: UUID, cart_id: UUID, connection_id: UUID | None, cause: bytes | None, retained: bool, journal: Path
+        self,
+        *,
+        device_id: UUID,
+        cart_id: UUID,
+        connection_id: UUID | None,
+        cause: bytes | None,
+        retained: bool,
+        journal: Path,
     ) -> Sighting | None:
         """A relay was pulsed while the Pi handled the message `cause` on its connection `connection_id`."""
         now = self.world.now
@@ -148,7 +155,9 @@ class Oracle:
         if not message.get("command_id") or outcome in (None, "acked"):
             return
         sighting = self.seen[UUID(message["command_id"])]
-        self.world.note(f"Pi {_short(device_id)} answers {_short(sighting.command_id)}: {outcome} {reason or ''}", *ids(sighting))
+        self.world.note(
+            f"Pi {_short(device_id)} answers {_short(sighting.command_id)}: {outcome} {reason or ''}", *ids(sighting)
+        )
         if device_id != sighting.device_id or reason == "retained":
             return
         sighting.answers.add((outcome, reason or ""))
@@ -184,7 +193,9 @@ class Oracle:
         self._to_check = self._to_check[len(due) :]
         rows = Command.objects.filter(pk__in=[one.command_id for one in due])
         found = {row[0]: row for row in rows.values_list("pk", "status", "type", "reason", "target_id")}
-        rentals = Rental.objects.filter(unlock_command__in=found).values_list("unlock_command_id", "pk", "status", "start_time")
+        rentals = Rental.objects.filter(unlock_command__in=found).values_list(
+            "unlock_command_id", "pk", "status", "start_time"
+        )
         rental_of = {row[0]: row for row in rentals}
         unlocks = 0
         for sighting in due:
@@ -232,10 +243,16 @@ class Oracle:
         self.check_carts(cart_ids)
         for pk in Cart.objects.filter(pk__in=cart_ids, status="reserved").values_list("pk", flat=True):
             self.broken("no cart stays reserved", "reserved after the sweeps", pk)
-        waiting = OutboxMessage.objects.filter(done_at__isnull=True).values_list("event", "payload", "last_error").first()
+        waiting = (
+            OutboxMessage.objects.filter(done_at__isnull=True).values_list("event", "payload", "last_error").first()
+        )
         if waiting:
             self.broken("the outbox is empty after its sweep", f"{waiting}")
-        revived = StateChange.objects.filter(entity="carts.rental", from_state="voided").values_list("entity_id", flat=True).first()
+        revived = (
+            StateChange.objects.filter(entity="carts.rental", from_state="voided")
+            .values_list("entity_id", flat=True)
+            .first()
+        )
         if revived:
             self.broken("a voided rental stays voided", "it went on", revived)
         billed = Rental.objects.filter(cart__in=cart_ids, status="voided", actual_return__isnull=False).first()

@@ -1,5 +1,6 @@
 """Those who tap, tap again, cancel, take carts, bring them back, and mend what is suspect."""
 
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -20,7 +21,9 @@ from .world import World
 class People:
     """Customers and staff around the carts of one chapter."""
 
-    def __init__(self, world: World, cloud: Cloud, oracle: Oracle, customers: list[User], stations: list[Station]) -> None:
+    def __init__(
+        self, world: World, cloud: Cloud, oracle: Oracle, customers: list[User], stations: list[Station]
+    ) -> None:
         self.world = world
         self.cloud = cloud
         self.oracle = oracle
@@ -41,12 +44,15 @@ class People:
         self._free = [
             pk
             for pk, status, condition, lock, present, connection_id in states
-            if (status, condition) == ("available", "ok") and lock != "unlocked" and present is not False and connection_id
+            if (status, condition) == ("available", "ok")
+            and lock != "unlocked"
+            and present is not False
+            and connection_id
         ]
         for pk, status, condition, *_ in states:
             if condition == "suspect" and status == "available" and pk not in self._mending:
                 self._mending.add(pk)
-                self.world.after(self.world.between(1.0, 5.0), lambda pk=pk: self._mend(pk))
+                self.world.after(self.world.between(1.0, 5.0), partial(self._mend, pk))
 
     def tap(self) -> None:
         """Somebody scans a cart; most scan one that is free."""
@@ -149,7 +155,9 @@ class People:
 
     def _press_return(self, cart_id: UUID) -> None:
         """Whoever still has a running rental of a cart that is in its place presses the button."""
-        rental = Rental.objects.filter(cart_id=cart_id, status__in=("active", "overdue")).select_related("customer").first()
+        rental = (
+            Rental.objects.filter(cart_id=cart_id, status__in=("active", "overdue")).select_related("customer").first()
+        )
         lock = self._station_of[cart_id].lock_of(cart_id)
         if rental is None or not lock.hook_closed:
             return

@@ -1,4 +1,4 @@
-"""One Pi: the real session, journal, desks, bus and clock of pi_client, wired as its daemon wires them, on virtual time.
+"""One Pi: the real session, journal, desks, bus and clock of pi_client, wired as in its daemon, on virtual time.
 
 What is not here of the daemon: its threads, paho, serial port and HTTP. Each start makes all objects anew on the same
 SQLite file.
@@ -49,7 +49,9 @@ class PiClock:
     def __init__(self, world: World) -> None:
         self._world = world
         self._started = world.now - world.between(10, 1000)
-        self.wrong_by = world.random.choice((-1, 1)) * world.between(0.5, 5) * DAY_S if world.strikes(Fault.CLOCK_WRONG) else 0.0
+        self.wrong_by = (
+            world.random.choice((-1, 1)) * world.between(0.5, 5) * DAY_S if world.strikes(Fault.CLOCK_WRONG) else 0.0
+        )
 
     def monotonic(self) -> float:
         return self._world.now - self._started
@@ -149,7 +151,9 @@ class Pi:
 
     make_store: type[Store] = Store
 
-    def __init__(self, world: World, wire: Wire, oracle: Oracle, place: Place, journal: Path, heartbeat: Heartbeat) -> None:
+    def __init__(
+        self, world: World, wire: Wire, oracle: Oracle, place: Place, journal: Path, heartbeat: Heartbeat
+    ) -> None:
         self.world = world
         self.wire = wire
         self.oracle = oracle
@@ -184,14 +188,22 @@ class Pi:
         self.uplink = Uplink(self.store, self.server_clock.stamp, counters)
         stamp = self.server_clock.stamp
         desk = CartDesk(
-            self.session, self.store, self.store, self.uplink,
-            topics=self.place.topics, clock=self.clock, stamp=stamp, counters=counters,
+            self.session,
+            self.store,
+            self.store,
+            self.uplink,
+            topics=self.place.topics,
+            clock=self.clock,
+            stamp=stamp,
+            counters=counters,
         )
         self.device_desk = DeviceDesk(
             self.session, self.store, self.store, self.uplink, _NoHost(), stamp=stamp, counters=counters
         )
         units = [
-            Unit(identity, CU16(one.board.address, int(one.board.closed_bit)), {cart: n for n, cart in one.carts.items()})
+            Unit(
+                identity, CU16(one.board.address, int(one.board.closed_bit)), {cart: n for n, cart in one.carts.items()}
+            )
             for identity, one in self.place.stations.items()
         ]
         self.bus = VirtualBus("line", self._open_line, units, desk, clock=self.clock, counters=counters, timing=TIMING)
@@ -380,4 +392,3 @@ class Pi:
         if self.clock.monotonic() >= self._stalled_until:
             self.bus.turn()
         self._schedule_turn()
-

@@ -1,7 +1,7 @@
 """Two requests at once, for real: two threads with their own connections, one let go after the other.
 
-The first is held right after its checks, in its transaction; the second then runs until it too is held, ends, or waits for
-a lock of the first. So the outcome does not depend on the machine's speed.
+The first is held right after its checks, in its transaction; the second then runs until it too is held, ends, or waits
+for a lock of the first. So the outcome does not depend on the machine's speed.
 """
 
 import threading
