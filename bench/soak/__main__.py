@@ -53,7 +53,9 @@ def main() -> int:
     if broken is None:
         return 0
     print(f"\nBROKEN: {broken['rule']}: {broken['detail']}", *broken["trace"], sep="\n")
-    again = f"--seed {seed} --chapter {broken['number']}" + (f" --break {options.broken}" if options.broken else "")
+    again = f"--unlocks {options.unlocks} --seed {seed} --chapter {broken['number']}" + (
+        f" --break {options.broken}" if options.broken else ""
+    )
     print(f"Again: python -m bench.soak {again}")
     return 1
 

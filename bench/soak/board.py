@@ -129,15 +129,15 @@ class Line:
         slow = world.strikes(Fault.HOOK_SLOW)
         if slow or world.random.random() < 0.3:
             world.after(
-                world.between(0.3, 4.0) if slow else world.between(0.01, 0.2), lambda: self._open(station, number)
+                world.between(0.3, 4.0) if slow else world.between(0.01, 0.2),
+                lambda: self._open(station, number, sighting),
             )
         else:
-            self._open(station, number)
+            self._open(station, number, sighting)
 
-    def _open(self, station: Station, number: int) -> None:
-        lock = station.board.locks[number]
-        lock.release()
-        station.last[number].opened = True
+    def _open(self, station: Station, number: int, sighting: Sighting) -> None:
+        station.board.locks[number].release()
+        sighting.opened = True
         self._opened(station, number)
 
     def _answer(self, station: Station, frame: bytes, render: Callable[[bool], bytes]) -> None:
