@@ -1,6 +1,7 @@
 """ASGI entry point: pages and REST for `make up`, websockets everywhere."""
 
 # ruff: noqa: E402 (Django must be set up before anything that has models is imported)
+import gc
 import os
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
@@ -41,3 +42,7 @@ application = ProtocolTypeRouter(
         "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(websocket_urlpatterns))),
     }
 )
+
+# What is loaded by now stays: the collector need not walk all of it again while somebody waits.
+gc.collect()
+gc.freeze()
