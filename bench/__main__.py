@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import statistics
 import sys
 from pathlib import Path
@@ -79,7 +80,9 @@ def _seconds(series: Series) -> dict[str, object]:
     return {"name": series.name, "starts": [round(values[0], 2) for values in series.rounds]}
 
 
-def save(name: str, content: object) -> None:
+def save(name: str, content: dict[str, object]) -> None:
+    """Keep the last figures, with how busy the machine was in the end: above its cores' number they say little."""
+    content["load_1m_after"] = round(os.getloadavg()[0], 2)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
 
