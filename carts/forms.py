@@ -6,7 +6,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from core.errors import InvalidInput
-from tenants.phones import countries, normalise_phone
+from tenants.phones import ascii_digits, countries, normalise_phone
 
 
 class PhoneForm(forms.Form):
@@ -41,7 +41,7 @@ class CodeForm(forms.Form):
 
     def clean_code(self) -> str:
         """Six ASCII digits, however they were typed."""
-        digits = "".join(str(int(sign)) for sign in self.cleaned_data["code"] if sign.isdecimal())
+        digits = ascii_digits(self.cleaned_data["code"])
         if len(digits) != 6:
             raise forms.ValidationError(_("The code has six digits."))
         return digits
@@ -50,9 +50,7 @@ class CodeForm(forms.Form):
 class NoteForm(forms.Form):
     """Why a cart is taken out of service."""
 
-    note = forms.CharField(
-        label=_("What is wrong with it?"), max_length=200, widget=forms.Textarea(attrs={"rows": 3})
-    )
+    note = forms.CharField(label=_("What is wrong with it?"), max_length=200, widget=forms.Textarea(attrs={"rows": 3}))
 
 
 class ReasonForm(forms.Form):

@@ -19,7 +19,10 @@ from django.core.handlers.asgi import ASGIHandler
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
+from config.checks import require_production_is_configured
 from config.sockets import websocket_urlpatterns
+
+require_production_is_configured()
 
 
 class OneThreadHandler(ASGIHandler):

@@ -1,9 +1,10 @@
-"""What production must not start without; `manage.py check --deploy` shows it, and so does every start."""
+"""What production must not start without. Management commands check it, and so do the ASGI and WSGI entry points."""
 
 from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
+from django.core.exceptions import ImproperlyConfigured
 
 SHORTEST_SECRET = 32
 
@@ -29,3 +30,9 @@ def production_is_configured(app_configs: Any, **kwargs: Any) -> list[CheckMessa
     if not settings.MQTT_PUBLIC_TLS:
         errors.append(Error("devices must reach the broker over TLS: set MQTT_PUBLIC_TLS", id="cartwise.E004"))
     return errors
+
+
+def require_production_is_configured() -> None:
+    """Raises `ImproperlyConfigured`: gunicorn and uvicorn run no checks of their own."""
+    if errors := production_is_configured(None):
+        raise ImproperlyConfigured("; ".join(error.msg for error in errors))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
 from django.templatetags.static import static
 from django.utils.translation import gettext_lazy as _
 
@@ -16,6 +17,8 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.FileAwareEnv()
 
 ENVIRONMENT: str = env.str("ENVIRONMENT", "development")
+if ENVIRONMENT not in ("development", "staging", "production"):
+    raise ImproperlyConfigured(f"ENVIRONMENT must be development, staging or production, not {ENVIRONMENT!r}")
 PRODUCTION = ENVIRONMENT == "production"
 DEBUG: bool = env.bool("DEBUG", False)
 DEVELOPMENT_SECRET = "development-only-not-a-secret-0123456789abcdefghijklmnopq"  # noqa: S105 (production refuses it)

@@ -49,11 +49,6 @@ def customer_group(customer_id: UUID) -> str:
     return f"customer.{customer_id}"
 
 
-def push_on_commit(group: str, kind: str, **data: Any) -> None:
-    """Send `{"type": kind, **data}` to a group once the transaction has committed; at once outside of one."""
-    transaction.on_commit(lambda: push(group, kind, **data))
-
-
 def push(group: str, kind: str, **data: Any) -> None:
     """Send `{"type": kind, **data}` to a group without waiting for it; a failure is logged."""
     layer = get_channel_layer()

@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 8
 FIRST_RETRY = timedelta(seconds=2)
+KEEP_DONE = timedelta(days=7)
 
 E = typing.TypeVar("E")
 Handler = Callable[[Any], None]
@@ -105,6 +106,11 @@ def sweep(limit: int = 500) -> int:
         done_at__isnull=True, parked_at__isnull=True, available_at__lte=timezone.now()
     ).order_by("available_at")
     return sum(deliver(pk) for pk in list(waiting.values_list("pk", flat=True)[:limit]))
+
+
+def forget_done() -> int:
+    """Delete rows delivered long ago; parked ones stay for a person."""
+    return OutboxMessage.objects.filter(done_at__lt=timezone.now() - KEEP_DONE).delete()[0]
 
 
 def _note_failure(message_id: int, error: Exception) -> None:

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from celery import shared_task
+from django.core.management import call_command
 
 from core import health, idempotency, outbox
 from core.schedule import periodic
@@ -10,6 +11,7 @@ from core.schedule import periodic
 periodic("core.record_pulse", timedelta(seconds=10))
 periodic("core.sweep_outbox", timedelta(seconds=5))
 periodic("core.sweep_idempotency_keys", timedelta(hours=1))
+periodic("core.sweep_done", timedelta(days=1))
 
 
 @shared_task(name="core.record_pulse", expires=10)
@@ -29,3 +31,10 @@ def sweep_outbox() -> int:
 def sweep_idempotency_keys() -> int:
     """Forget answers nobody will ask for again."""
     return idempotency.forget_old_keys()
+
+
+@shared_task(name="core.sweep_done")
+def sweep_done() -> None:
+    """Forget delivered events and sessions that ended."""
+    outbox.forget_done()
+    call_command("clearsessions")

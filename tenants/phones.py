@@ -44,6 +44,11 @@ def _is_mobile(number: PhoneNumber) -> bool:
     return possible and phonenumbers.national_significant_number(number).startswith(starts)
 
 
+def ascii_digits(typed: str) -> str:
+    """The digits of what was typed, in any script, as 0 to 9; everything else is left out."""
+    return "".join(str(int(sign)) for sign in typed if sign.isdecimal())
+
+
 def countries() -> list[tuple[str, str]]:
     """(region, "+972") of each allowed country, for the country field."""
     return [(region, f"+{phonenumbers.country_code_for_region(region)}") for region in settings.OTP_COUNTRIES]

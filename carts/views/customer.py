@@ -23,7 +23,7 @@ from core.errors import DomainError, NotFound
 from core.views import error_page, say
 from tenants import access
 from tenants.models import Branch, User
-from tenants.services import ensure_customer, otp
+from tenants.services import otp
 
 BACKEND = "django.contrib.auth.backends.ModelBackend"
 _PHONE, _BINDING = "otp_phone", "otp_binding"
@@ -234,15 +234,13 @@ def _send_code(request: HttpRequest, phone_number: str) -> None:
 
 
 def _sign_in(request: HttpRequest, phone_number: str, typed: str) -> None:
-    otp.verify_otp(
+    customer = otp.sign_in_with_code(
         phone=phone_number,
         code=typed,
         binding=request.session.get(_BINDING, ""),
         address=client_address(request),
+        language=get_language() or "en",
     )
-    customer = ensure_customer(phone=phone_number, language=get_language() or "en")
-    if not customer.is_active:
-        raise NotFound
     login(request, customer, backend=BACKEND)
     for key in (_PHONE, _BINDING):
         request.session.pop(key, None)

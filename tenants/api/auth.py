@@ -9,9 +9,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from core.addresses import client_address
-from core.errors import NotAllowed
-from tenants.phones import normalise_phone
-from tenants.services import ensure_customer, issue_tokens, otp, refresh_tokens
+from tenants.phones import ascii_digits, normalise_phone
+from tenants.services import issue_tokens, otp, refresh_tokens
 
 
 class OtpRequestInput(serializers.Serializer[None]):
@@ -81,12 +80,13 @@ class OtpVerifyView(APIView):
     def post(self, request: Request) -> Response:
         data = _valid(OtpVerifyInput, request)
         phone = normalise_phone(data["phone"], data["region"])
-        otp.verify_otp(
-            phone=phone, code=data["code"].strip(), binding=otp.API_BINDING, address=client_address(request._request)
+        customer = otp.sign_in_with_code(
+            phone=phone,
+            code=ascii_digits(data["code"]),
+            binding=otp.API_BINDING,
+            address=client_address(request._request),
+            language=get_language() or "en",
         )
-        customer = ensure_customer(phone=phone, language=get_language() or "en")
-        if not customer.is_active:
-            raise NotAllowed
         pair = issue_tokens(customer)
         return Response({"access": pair.access, "refresh": pair.refresh})
 

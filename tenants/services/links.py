@@ -31,5 +31,10 @@ def use_sign_in_link(*, token: str) -> SignInLink:
     return SignInLink.objects.select_related("user").get(token_hash=_hash(token))
 
 
+def forget_old_links() -> int:
+    """Delete links that can't be used any more."""
+    return SignInLink.objects.filter(expires_at__lt=timezone.now()).delete()[0]
+
+
 def _hash(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()

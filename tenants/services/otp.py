@@ -17,10 +17,12 @@ from django.utils.crypto import constant_time_compare, salted_hmac
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from core.errors import InvalidInput, Unavailable
+from core.errors import InvalidInput, NotAllowed, Unavailable
 from core.limits import Limit, take
 from core.sms import OtpText, SmsError, gateway
-from tenants.models import OtpChallenge
+from tenants import access
+from tenants.models import OtpChallenge, User
+from tenants.services.people import ensure_customer
 
 LIFETIME = timedelta(minutes=5)
 MAX_GUESSES = 5
@@ -59,10 +61,8 @@ def verify_otp(*, phone: str, code: str, binding: str, address: str) -> None:
 
     A guess is counted before it is compared, in one statement, so that parallel guesses all count.
     """
-    take(
-        [Limit(f"otp-guess:address:{address}", 100, _HOUR), Limit(f"otp-guess:phone:{phone}", 30, _HOUR)],
-        fail_closed=True,
-    )
+    # None by phone: a stranger could use it up. A phone's guesses are bounded by its sends, five guesses each.
+    take([Limit(f"otp-guess:address:{address}", 100, _HOUR)], fail_closed=True)
     now = timezone.now()
     challenge = OtpChallenge.objects.filter(phone=phone, binding=binding).order_by("-created_at").first()
     if challenge is None:
@@ -74,6 +74,24 @@ def verify_otp(*, phone: str, code: str, binding: str, address: str) -> None:
         raise _wrong_code()
     if not alive.update(used_at=now):
         raise _wrong_code()
+
+
+def sign_in_with_code(*, phone: str, code: str, binding: str, address: str, language: str) -> User:
+    """The customer with this phone, made when new, for the code that was sent to it. Raises `InvalidInput`.
+
+    `NotAllowed` for people without an active account, and for staff and managers: a phone alone, which a stranger may
+    take over at a counter of the operator, opens no back office.
+    """
+    verify_otp(phone=phone, code=code, binding=binding, address=address)
+    customer = ensure_customer(phone=phone, language=language)
+    if not customer.is_active or access.is_platform_staff(customer) or access.is_manager(customer):
+        raise NotAllowed
+    return customer
+
+
+def forget_old_challenges() -> int:
+    """Delete codes that ended a day ago: they name phones."""
+    return OtpChallenge.objects.filter(expires_at__lt=timezone.now() - _DAY).delete()[0]
 
 
 def resend_wait(*, phone: str, binding: str) -> int:

@@ -14,11 +14,13 @@ from pytest_django import Settings
 from redis import Redis
 
 from core import limits
-from core.errors import InvalidInput, TooMany, Unavailable
+from core.errors import InvalidInput, NotAllowed, TooMany, Unavailable
 from core.tests.fixtures import DEAD_ADDRESS
 from core.tests.race import race
-from tenants.models import OtpChallenge
+from tenants.enums import RoleCode
+from tenants.models import OtpChallenge, User
 from tenants.services import otp
+from tenants.tests.factories import make_grant, make_user
 
 PHONE, OTHER_PHONE = "+972501234567", "+972502345678"
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("sms")]
@@ -298,13 +300,45 @@ def test_sends_to_a_country_and_in_all_stay_within_the_budget(settings: Settings
     assert sent == [5, 5, 0]
 
 
-@pytest.mark.usefixtures("_sending_is_free")
-def test_guesses_for_a_phone_are_limited_over_all_its_codes(sms: httpx.Client) -> None:
-    for _ in range(30):
+def test_guesses_of_a_stranger_do_not_lock_a_phone_out(sms: httpx.Client) -> None:
+    ask()
+    code = received(sms)
+
+    strangers = [guess("123456", binding="stranger") for _ in range(40)]
+
+    assert not any(strangers)
+    assert guess(code)
+
+
+def test_guesses_from_one_address_are_limited() -> None:
+    for _ in range(100):
         guess("123456")
 
     with pytest.raises(TooMany):
         guess("123456")
+
+
+def sign_in(code: str) -> User:
+    return otp.sign_in_with_code(phone=PHONE, code=code, binding="session-1", address="203.0.113.9", language="fr")
+
+
+def test_code_makes_a_customer_once(sms: httpx.Client, redis_url: str) -> None:
+    ask()
+    first = sign_in(received(sms))
+    a_minute_passes(redis_url)
+    ask()
+    again = sign_in(received(sms))
+
+    assert (first.pk, first.language) == (again.pk, "fr")
+
+
+@pytest.mark.parametrize("role", [RoleCode.MANAGER, RoleCode.SUPPORT, RoleCode.BRANCH_MANAGER, RoleCode.CHAIN_MANAGER])
+def test_phone_alone_opens_no_back_office(sms: httpx.Client, role: str) -> None:
+    make_grant(user=make_user(phone=PHONE), role=role)
+    ask()
+
+    with pytest.raises(NotAllowed):
+        sign_in(received(sms))
 
 
 def test_refused_send_sends_nothing_and_keeps_the_code_before(sms: httpx.Client) -> None:

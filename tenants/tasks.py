@@ -1,0 +1,20 @@
+"""Jobs about people."""
+
+from datetime import timedelta
+
+from celery import shared_task
+
+from core.schedule import periodic
+from tenants.services.links import forget_old_links
+from tenants.services.otp import forget_old_challenges
+from tenants.services.sessions import forget_old_tokens
+
+periodic("tenants.sweep_sign_in", timedelta(days=1))
+
+
+@shared_task(name="tenants.sweep_sign_in")
+def sweep_sign_in() -> None:
+    """Forget codes, links and tokens that can't be used any more."""
+    forget_old_challenges()
+    forget_old_links()
+    forget_old_tokens()
