@@ -56,6 +56,7 @@ class Presence(models.Model):
     state = models.CharField(max_length=10, choices=PresenceState, default=PresenceState.OFFLINE)
     connection_id = models.UUIDField(null=True, help_text="Of the MQTT connection that is up; none when it is down.")
     lost_connection_id = models.UUIDField(null=True, help_text="Of the last connection whose end was told.")
+    connection_told_at = models.DateTimeField(null=True, help_text="Of the last word on it, by the device's clock.")
     boot_id = models.UUIDField(null=True)
     connected_at = models.DateTimeField(null=True)
     last_heartbeat_at = models.DateTimeField(null=True)

@@ -190,7 +190,7 @@ class FirmwareView(APIView):
 
 
 class TelemetryView(generics.ListAPIView[TelemetryEvent]):
-    """Telemetry of a device, a branch or a chain, newest first; `timestamp__gte` and `timestamp__lt` bound it in time."""
+    """Telemetry of a device, a branch or a chain, newest first; `timestamp__gte` and `timestamp__lt` bound it."""
 
     serializer_class = TelemetryOutput
     filterset_fields = {"event_type": ["exact"], "timestamp": ["gte", "lt"]}

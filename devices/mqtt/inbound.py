@@ -103,13 +103,14 @@ def _act(where: Topic, message: Message) -> str:
 
 def _presence(where: Topic, message: Presence) -> str:
     if message.state == PresenceState.ONLINE:
-        services.record_birth(
+        taken = services.record_birth(
             device_id=where.id,
             connection_id=message.connection_id,
             boot_id=message.boot_id,
             firmware_version=message.firmware_version[:20],
+            sent_at=message.sent_at,
         )
-        return ""
+        return "" if taken else "birth-not-taken"
     return "" if services.record_will(device_id=where.id, connection_id=message.connection_id) else "late-will"
 
 

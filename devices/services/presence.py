@@ -2,31 +2,45 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from enum import Enum
+from typing import Final
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Case, F, Q, When
-from django.db.models.functions import Coalesce
+from django.db.models import Q
 from django.utils import timezone
 
 from core import live
-from devices.enums import CommandStatus, DeviceState, PresenceState
+from core.transitions import transition
+from devices.enums import COMMAND_TRANSITIONS, CommandStatus, DeviceState, PresenceState
 from devices.events import PresenceChanged
 from devices.models import Command, Device, Presence
 from devices.services.commands import MAY_ARRIVE_LATE
 
 # Three heartbeats missed.
 SILENT_AFTER = timedelta(seconds=95)
+# How long a message may be on its way before a newer one of the same device.
+OVERTAKEN_BY = timedelta(minutes=1)
+_FIGURES = ("uptime_s", "outbox_depth", "load_1m", "cpu_c", "disk_free_mb", "config_version")
+
+
+class Untold(Enum):
+    """What a heartbeat is silent about, as null says something."""
+
+    UNTOLD = "untold"
+
+
+UNTOLD: Final = Untold.UNTOLD
 
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """The figures of one heartbeat; whatever the device did not tell is None."""
+    """The figures of one heartbeat; whatever the device did not tell is None. `connection_id` None: none is up."""
 
     firmware_version: str = ""
+    sent_at: datetime | None = None
     boot_id: UUID | None = None
-    connection_id: UUID | None = None
+    connection_id: UUID | Untold | None = UNTOLD
     uptime_s: int | None = None
     outbox_depth: int | None = None
     load_1m: float | None = None
@@ -35,74 +49,122 @@ class Heartbeat:
     config_version: int | None = None
 
 
-def record_birth(*, device_id: UUID, connection_id: UUID, boot_id: UUID, firmware_version: str) -> None:
-    """The device is up on a new connection; commands are addressed to it from now on. It ends the one before."""
-    now = timezone.now()
-    _change(
-        device_id,
-        Q(),
-        state=PresenceState.ONLINE,
-        connection_id=connection_id,
-        lost_connection_id=_replaced_by(connection_id),
-        boot_id=boot_id,
-        connected_at=now,
-    )
-    Device.objects.filter(pk=device_id).exclude(firmware_version=firmware_version).update(
-        firmware_version=firmware_version
-    )
+def record_birth(
+    *, device_id: UUID, connection_id: UUID, boot_id: UUID, firmware_version: str, sent_at: datetime | None = None
+) -> bool:
+    """The device is up on a new connection; commands are addressed to it from now on. `sent_at`: now unless told.
+
+    False when it changed nothing: the device is not let in, has said something newer, or the connection's end was told.
+    """
+    sent_at = sent_at or timezone.now()
+    with transaction.atomic():
+        presence = _lock(device_id)
+        if presence is None or not _in_order(presence, sent_at) or presence.lost_connection_id == connection_id:
+            return False
+        _move_to(presence, connection_id, sent_at)
+        presence.boot_id = boot_id
+        _write(presence, changed=True)
+        Device.objects.filter(pk=device_id).exclude(firmware_version=firmware_version).update(
+            firmware_version=firmware_version
+        )
+        return True
 
 
 def record_will(*, device_id: UUID, connection_id: UUID) -> bool:
-    """A connection is gone. False when it is not the present one: a late will hides no newer birth."""
-    return _change(
-        device_id,
-        Q(connection_id=connection_id),
-        state=PresenceState.OFFLINE,
-        connection_id=None,
-        lost_connection_id=connection_id,
-    )
+    """A connection is gone for good. False when it is not the present one: a late will hides no newer birth."""
+    with transaction.atomic():
+        presence = _lock(device_id)
+        if presence is None:
+            return False
+        presence.lost_connection_id = connection_id
+        ends = _is_up(presence, connection_id)
+        if ends:
+            presence.connection_id, presence.state = None, PresenceState.OFFLINE
+        _write(presence, changed=ends)
+        return ends
 
 
 def record_heartbeat(*, device: Device, heartbeat: Heartbeat) -> list[Command]:
-    """Note a sign of life and hand out the commands that may arrive late. Three queries when nothing changed.
+    """Note a sign of life and hand out the commands that may arrive late.
 
-    Without an MQTT connection the device lives but can't be told anything quickly: degraded. A connection whose birth
-    was lost on the way (nobody listened at that moment) is learnt from the heartbeat, unless its end was told.
+    Its word on the connection counts: one whose birth was lost on the way (nobody listened at that moment) is learnt
+    from it, unless its end was told, and null says that none is up. Without an MQTT connection the device lives but
+    can't be told anything quickly: degraded.
     """
-    now = timezone.now()
-    presence: Presence = device.presence
-    connection_id = presence.connection_id
-    if heartbeat.connection_id and heartbeat.connection_id != presence.lost_connection_id:
-        connection_id = heartbeat.connection_id
-    state = PresenceState.ONLINE if connection_id else PresenceState.DEGRADED
-    fields: dict[str, Any] = {
-        **(_moved_to(connection_id, now) if connection_id and connection_id != presence.connection_id else {}),
-        "last_heartbeat_at": now,
-        "uptime_s": heartbeat.uptime_s,
-        "outbox_depth": heartbeat.outbox_depth,
-        "load_1m": heartbeat.load_1m,
-        "cpu_c": heartbeat.cpu_c,
-        "disk_free_mb": heartbeat.disk_free_mb,
-        "config_version": heartbeat.config_version,
-    }
-    _change(device.pk, Q(), state=state, changed=presence.state != state, branch_id=device.branch_id, **fields)
+    with transaction.atomic():
+        presence = _lock(device.pk)
+        if presence is None:
+            return []
+        before = presence.state
+        _hear(presence, heartbeat)
+        presence.state = PresenceState.ONLINE if presence.connection_id else PresenceState.DEGRADED
+        presence.last_heartbeat_at = timezone.now()
+        for name in _FIGURES:
+            setattr(presence, name, getattr(heartbeat, name))
+        _write(presence, changed=presence.state != before)
     if heartbeat.firmware_version and heartbeat.firmware_version != device.firmware_version:
         Device.objects.filter(pk=device.pk).update(firmware_version=heartbeat.firmware_version)
     return _take_late_commands(device)
 
 
-def _moved_to(connection_id: UUID, now: datetime) -> dict[str, Any]:
-    return {
-        "connection_id": connection_id,
-        "lost_connection_id": _replaced_by(connection_id),
-        "connected_at": now,
-    }
+def end_presence(*, device: Device) -> None:
+    """The device is shut out: nothing is addressed to it any more. Call it before the device's row is locked."""
+    with transaction.atomic():
+        presence = _lock(device.pk)
+        if presence is not None:
+            presence.lost_connection_id = presence.connection_id or presence.lost_connection_id
+            presence.connection_id, presence.state = None, PresenceState.OFFLINE
+            _write(presence, changed=True)
 
 
-def _replaced_by(connection_id: UUID) -> Case:
-    """The connection that this one ends: a heartbeat still on its way must not bring it back."""
-    present, last_lost = F("connection_id"), F("lost_connection_id")
-    return Case(When(connection_id=connection_id, then=last_lost), default=Coalesce(present, last_lost))
+def _lock(device_id: UUID) -> Presence | None:
+    """The row of a device that is let in, locked; births, wills and heartbeats of one device wait for each other.
+
+    The device is asked only then: what is revoked while we waited must not come back.
+    """
+    presence = Presence.objects.select_for_update().filter(pk=device_id).first()
+    if presence is not None:
+        device = Device.objects.filter(pk=device_id, state=DeviceState.ACTIVE).first()
+        if device is None:
+            return None
+        presence.device = device
+    return presence
+
+
+def _write(presence: Presence, *, changed: bool) -> None:
+    """Rewrite the narrow row and, when what people see changed, tell the open pages."""
+    presence.save(force_update=True)
+    if changed:
+        live.announce(PresenceChanged(presence.device_id, presence.device.branch_id))
+
+
+def _in_order(presence: Presence, sent_at: datetime) -> bool:
+    """Whether the device said this after the last word on its connection that we heard, by its own clock.
+
+    A word much older was not on its way for so long: the device's clock was put back.
+    """
+    last = presence.connection_told_at
+    return last is None or sent_at >= last or sent_at < last - OVERTAKEN_BY
+
+
+def _is_up(presence: Presence, connection_id: UUID) -> bool:
+    return presence.connection_id == connection_id
+
+
+def _hear(presence: Presence, heartbeat: Heartbeat) -> None:
+    named, sent_at = heartbeat.connection_id, heartbeat.sent_at or timezone.now()
+    if named is UNTOLD or not _in_order(presence, sent_at):
+        return
+    if named is None:
+        presence.connection_id, presence.connection_told_at = None, sent_at
+    elif named != presence.lost_connection_id:
+        _move_to(presence, named, sent_at)
+
+
+def _move_to(presence: Presence, connection_id: UUID, sent_at: datetime) -> None:
+    if not _is_up(presence, connection_id):
+        presence.connection_id, presence.connected_at = connection_id, timezone.now()
+    presence.state, presence.connection_told_at = PresenceState.ONLINE, sent_at
 
 
 def sweep_presence() -> int:
@@ -123,30 +185,34 @@ def sweep_presence() -> int:
     return changed
 
 
-def _change(
-    device_id: UUID, condition: Q, *, changed: bool = True, branch_id: UUID | None = None, **fields: Any
-) -> bool:
-    """Rewrite the narrow row and, when what people see changed, tell the open pages."""
+def _change(device_id: UUID, condition: Q, *, state: str) -> bool:
     with transaction.atomic():
         rows = Presence.objects.filter(condition, pk=device_id, device__state=DeviceState.ACTIVE)
-        if not rows.update(**fields):
+        if not rows.update(state=state):
             return False
-        if changed:
-            found = branch_id or Device.objects.values_list("branch_id", flat=True).get(pk=device_id)
-            live.announce(PresenceChanged(device_id, found))
+        live.announce(PresenceChanged(device_id, Device.objects.values_list("branch_id", flat=True).get(pk=device_id)))
         return True
 
 
 def _take_late_commands(device: Device) -> list[Command]:
+    """Offered with every heartbeat until the device says that it has them: an answer of ours may have been lost."""
     now = timezone.now()
     waiting = Command.objects.filter(
-        device=device, status=CommandStatus.QUEUED, type__in=MAY_ARRIVE_LATE, expires_at__gt=now
+        device=device,
+        status__in=(CommandStatus.QUEUED, CommandStatus.SENT),
+        type__in=MAY_ARRIVE_LATE,
+        expires_at__gt=now,
     )
     if not waiting.exists():
         return []
     with transaction.atomic():
-        taken = list(waiting.select_for_update(skip_locked=True).order_by("issued_at")[:20])
-        Command.objects.filter(pk__in=[command.pk for command in taken]).update(
-            status=CommandStatus.SENT, sent_at=now, lease_until=None
-        )
-    return taken
+        offered = list(waiting.select_for_update(skip_locked=True).order_by("issued_at")[:20])
+        for command in offered:
+            transition(
+                command,
+                to=CommandStatus.SENT,
+                table=COMMAND_TRANSITIONS,
+                actor="heartbeat",
+                also={"sent_at": now, "lease_until": None},
+            )
+    return offered

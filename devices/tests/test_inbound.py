@@ -155,7 +155,14 @@ def test_nothing_that_comes_raises(topic: str, payload: bytes) -> None:
     inbound.handle(topic, payload)
 
     assert not TelemetryEvent.objects.exists()
-    assert set(inbound.dropped) <= {"malformed", "duplicate", "unknown-command", "unknown-device", "late-will"}
+    assert set(inbound.dropped) <= {
+        "malformed",
+        "duplicate",
+        "unknown-command",
+        "unknown-device",
+        "late-will",
+        "birth-not-taken",
+    }
 
 
 # Duplicates.

@@ -5,21 +5,21 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from django.db.models import Q
 from django.test import Client
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from core import live
+from core.models import StateChange
 from devices import services
 from devices.enums import CommandStatus, PresenceState
 from devices.events import PresenceChanged
 from devices.models import Command, Device, Presence
 from devices.mqtt import inbound
 from devices.services import presence as presence_service
-from devices.services.presence import SILENT_AFTER
+from devices.services.presence import SILENT_AFTER, Heartbeat
 from devices.tests.factories import make_command, make_device, make_device_token
-from devices.tests.messages import birth, device_topic, will, wire_time
+from devices.tests.messages import birth, deliver_answer, device_topic, will, wire_time
 
 pytestmark = pytest.mark.django_db
 
@@ -96,10 +96,57 @@ def test_late_will_of_an_older_connection_hides_nothing() -> None:
 
 def test_late_will_of_an_older_connection_hides_nothing_control(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without comparing the connection the newer birth is lost."""
-    change = presence_service._change
-    monkeypatch.setattr(presence_service, "_change", lambda pk, condition, **fields: change(pk, Q(), **fields))
+    monkeypatch.setattr(presence_service, "_is_up", lambda presence, connection_id: True)
 
     assert late_will_after_a_new_birth().state == PresenceState.OFFLINE
+
+
+def ago(**span: float) -> str:
+    return wire_time(timezone.now() - timedelta(**span))
+
+
+def births_that_overtook_each_other() -> tuple[Device, UUID]:
+    """Two bridges took them the wrong way round. Answers the device and the connection that is up."""
+    device, first, second = make_device(connected=False), uuid4(), uuid4()
+    say(device, birth(second, sent_at=ago(seconds=1)))
+    say(device, birth(first, sent_at=ago(seconds=2)))
+    return device, second
+
+
+def test_older_birth_that_comes_later_changes_nothing() -> None:
+    device, up = births_that_overtook_each_other()
+
+    assert Presence.objects.get(device=device).connection_id == up
+
+
+def test_older_birth_that_comes_later_changes_nothing_control(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without their order it takes the device; the next heartbeat heals even that."""
+    monkeypatch.setattr(presence_service, "_in_order", lambda presence, sent_at: True)
+    device, up = births_that_overtook_each_other()
+    before = Presence.objects.get(device=device).connection_id
+
+    beat(device, connection_id=str(up))
+
+    assert before != up
+    assert Presence.objects.get(device=device).connection_id == up
+
+
+def test_birth_after_its_own_will_does_not_bring_a_dead_connection_back() -> None:
+    device, connection_id = make_device(connected=False), uuid4()
+    say(device, will(connection_id))
+
+    presence = say(device, birth(connection_id))
+
+    assert (presence.state, presence.connection_id) == (PresenceState.OFFLINE, None)
+
+
+def test_device_whose_clock_was_put_back_is_still_heard() -> None:
+    device, second = make_device(connected=False), uuid4()
+    say(device, birth(uuid4(), sent_at=wire_time(timezone.now() + timedelta(days=300))))
+
+    presence = say(device, birth(second))
+
+    assert presence.connection_id == second
 
 
 @pytest.mark.parametrize("state", ["prepared", "pending", "revoked"])
@@ -210,14 +257,84 @@ def test_heartbeat_does_not_raise_a_connection_whose_end_was_told() -> None:
     assert (presence.state, presence.connection_id) == (PresenceState.DEGRADED, None)
 
 
-def test_heartbeat_that_was_on_its_way_does_not_bring_the_older_connection_back() -> None:
+def connection_after_a_heartbeat_that_was_on_its_way(names: str) -> tuple[UUID, UUID | None]:
+    """It was sent before the birth that came first. Answers the connection that is up and the one we think is."""
     device, first, second = make_device(connected=False), uuid4(), uuid4()
-    say(device, birth(first))
-    say(device, birth(second))
+    say(device, birth(first, sent_at=ago(seconds=3)))
+    say(device, birth(second, sent_at=ago(seconds=1)))
+    beat(device, connection_id=str(first) if names == "the older one" else None, sent_at=ago(seconds=2))
+    return second, Presence.objects.get(device=device).connection_id
 
-    beat(device, connection_id=str(first))
 
-    assert Presence.objects.get(device=device).connection_id == second
+@pytest.mark.parametrize("names", ["the older one", "none"])
+def test_heartbeat_that_was_on_its_way_says_nothing_about_the_connection(names: str) -> None:
+    up, known = connection_after_a_heartbeat_that_was_on_its_way(names)
+
+    assert known == up
+
+
+@pytest.mark.parametrize("names", ["the older one", "none"])
+def test_heartbeat_that_was_on_its_way_says_nothing_about_the_connection_control(
+    names: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without their order the birth is lost."""
+    monkeypatch.setattr(presence_service, "_in_order", lambda presence, sent_at: True)
+
+    up, known = connection_after_a_heartbeat_that_was_on_its_way(names)
+
+    assert known != up
+
+
+def test_heartbeat_that_says_no_connection_is_up_ends_the_one_we_knew() -> None:
+    device = make_device()
+
+    beat(device, connection_id=None)
+
+    presence = Presence.objects.get(device=device)
+    assert (presence.state, presence.connection_id) == (PresenceState.DEGRADED, None)
+
+
+def test_heartbeat_that_is_silent_about_the_connection_leaves_it() -> None:
+    device = make_device()
+
+    beat(device)
+
+    presence = Presence.objects.get(device=device)
+    assert (presence.state, presence.connection_id) == (PresenceState.ONLINE, device.presence.connection_id)
+
+
+def beat_while_the_will_comes() -> Presence:
+    """The heartbeat's token was read while the connection was up; the will is told before the heartbeat is noted."""
+    device = Device.objects.select_related("presence").get(pk=make_device().pk)
+    connection_id = device.presence.connection_id
+    assert connection_id is not None
+    services.record_will(device_id=device.pk, connection_id=connection_id)
+
+    services.record_heartbeat(device=device, heartbeat=Heartbeat())
+
+    return Presence.objects.get(device=device)
+
+
+def test_heartbeat_read_before_a_will_does_not_say_online() -> None:
+    presence = beat_while_the_will_comes()
+
+    assert (presence.state, presence.connection_id) == (PresenceState.DEGRADED, None)
+
+
+def test_heartbeat_read_before_a_will_does_not_say_online_control(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the row as it was read before, the dead connection is up again."""
+    read_before: dict[UUID, Presence] = {}
+    lock = presence_service._lock
+
+    def lock_once(device_id: UUID) -> Presence | None:
+        if device_id in read_before:
+            return read_before[device_id]
+        read_before[device_id] = Presence.objects.select_related("device").get(pk=device_id)
+        return lock(device_id)
+
+    monkeypatch.setattr(presence_service, "_lock", lock_once)
+
+    assert beat_while_the_will_comes().state == PresenceState.ONLINE
 
 
 def test_birth_after_its_own_heartbeat_keeps_the_connection() -> None:
@@ -235,17 +352,22 @@ def test_birth_after_its_own_heartbeat_keeps_the_connection() -> None:
 
 
 @pytest.mark.parametrize("type_", ["apply_config", "install_firmware", "restart"])
-def test_heartbeat_hands_out_what_may_arrive_late_once(type_: str) -> None:
+def test_heartbeat_hands_out_what_may_arrive_late_until_the_device_has_it(type_: str) -> None:
     device = make_device(connected=False)
     command = services.queue_command(device=device, type=type_, args={"version": "2.1.0"})
 
     first, second = beat(device), beat(device)
+    command.refresh_from_db()
+    sent = command.status
+    deliver_answer(command, "acked")
+    third = beat(device)
 
     [given] = first["commands"]
-    command.refresh_from_db()
     assert (given["command_id"], given["type"], given["args"]) == (str(command.pk), type_, {"version": "2.1.0"})
-    assert second["commands"] == []
-    assert command.status == CommandStatus.SENT
+    assert (second["commands"], third["commands"]) == ([given], [])
+    assert sent == CommandStatus.SENT
+    steps = StateChange.objects.filter(entity_id=command.pk).order_by("pk").values_list("from_state", "to_state")
+    assert list(steps) == [("queued", "sent"), ("sent", "acked")]
 
 
 @pytest.mark.parametrize("type_", ["unlock", "lock", "open_door", "close_door", "release_egress", "cancel", "identify"])
