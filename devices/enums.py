@@ -16,8 +16,8 @@ class DeviceState(models.TextChoices):
 DEVICE_TRANSITIONS: dict[str, frozenset[str]] = {
     DeviceState.PREPARED: frozenset({DeviceState.PENDING, DeviceState.ACTIVE, DeviceState.REVOKED}),
     DeviceState.PENDING: frozenset({DeviceState.ACTIVE, DeviceState.REVOKED}),
-    DeviceState.ACTIVE: frozenset({DeviceState.REVOKED}),
-    DeviceState.REVOKED: frozenset({DeviceState.ACTIVE}),
+    DeviceState.ACTIVE: frozenset({DeviceState.PENDING, DeviceState.REVOKED}),
+    DeviceState.REVOKED: frozenset({DeviceState.PENDING, DeviceState.ACTIVE}),
 }
 
 

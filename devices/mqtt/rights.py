@@ -11,6 +11,8 @@ import logging
 from typing import Any
 from uuid import UUID
 
+from django.db.models import Q
+
 from devices.enums import DeviceState
 from devices.models import BrokerAccount, Device
 from devices.mqtt.addresses import cart_topics, device_topics
@@ -52,7 +54,8 @@ def sync_device(device_id: UUID, control: ControlChannel, *, force: bool = False
 def sync_all(control: ControlChannel) -> int:
     """Bring every device in line, also those the broker lost. Returns how many were sent."""
     there = control.usernames()
-    ids = Device.objects.exclude(state__in=[DeviceState.PREPARED, DeviceState.PENDING]).values_list("pk", flat=True)
+    may_have_one = Q(state=DeviceState.ACTIVE) | Q(broker_account__isnull=False)
+    ids = Device.objects.filter(may_have_one).values_list("pk", flat=True)
     return sum(sync_device(pk, control, force=str(pk) not in there) for pk in ids)
 
 

@@ -13,7 +13,7 @@ from core import live, outbox
 from core.errors import Unavailable
 from core.transitions import transition
 from devices import notify
-from devices.enums import COMMAND_TRANSITIONS, OPEN_COMMANDS, CommandStatus
+from devices.enums import COMMAND_TRANSITIONS, OPEN_COMMANDS, CommandStatus, DeviceState
 from devices.events import CommandAdvanced, CommandFinished, LockReported
 from devices.models import Command, Device
 from devices.mqtt.addresses import CART_COMMANDS, command_topic
@@ -43,12 +43,12 @@ def queue_command(
 ) -> Command:
     """Write a command for the device's present connection and wake the bridge on commit.
 
-    Raises `Unavailable` when the device is not connected and the command may not arrive late. Inside the caller's
-    transaction. `device` with `branch__chain` and `presence` selected; then two queries.
+    Raises `Unavailable` when the device is not let in, or not connected and the command may not arrive late. Inside
+    the caller's transaction. `device` with `branch__chain` and `presence` selected; then two queries.
     """
     presence = getattr(device, "presence", None)
     connection_id = presence.connection_id if presence else None
-    if connection_id is None and type not in MAY_ARRIVE_LATE:
+    if device.state != DeviceState.ACTIVE or (connection_id is None and type not in MAY_ARRIVE_LATE):
         raise Unavailable(_("The locks here can't be reached right now."))
     now = timezone.now()
     command = Command(

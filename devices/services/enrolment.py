@@ -19,6 +19,7 @@ from devices import notify
 from devices.enums import DEVICE_TRANSITIONS, DeviceState
 from devices.events import DeviceEnrolled
 from devices.models import Device, DeviceToken, EnrolmentCode, KnownMac, Presence
+from devices.services.presence import end_presence
 from devices.services.tokens import issue_token
 from tenants.models import Branch, User
 
@@ -87,7 +88,15 @@ def register_device(
             raise EnrolmentRefused
         row.used_at = now
         row.save(update_fields=["used_at"])
-        return _admit(_device_for(row, mac_address, serial_number), row.branch)
+        was_in = row.device if row.device and row.device.state == DeviceState.ACTIVE else None
+        admitted_before = was_in is not None and was_in.mac_address == mac_address
+        if _needs_approval(row.branch, mac_address, admitted_before=admitted_before):
+            if was_in is not None:
+                _shut_out(was_in)
+            return _let_wait(_device_for(row, mac_address, serial_number))
+        device = _device_for(row, mac_address, serial_number)
+        transition(device, to=DeviceState.ACTIVE, table=DEVICE_TRANSITIONS, field="state", reason="enrolled")
+        return _let_in(device)
 
 
 def approve_device(*, device: Device, actor: User) -> None:
@@ -99,11 +108,18 @@ def approve_device(*, device: Device, actor: User) -> None:
 
 
 def revoke_device(*, device: Device, actor: User, reason: str = "") -> None:
-    """Shut a device out, REST at once and MQTT as soon as the bridge has told the broker."""
+    """Shut a device out, REST at once and MQTT as soon as the bridge has told the broker; its open codes end."""
     with transaction.atomic():
+        _shut_out(device)
         transition(device, to=DeviceState.REVOKED, table=DEVICE_TRANSITIONS, field="state", reason=reason, actor=actor)
-        DeviceToken.objects.filter(device=device, ends_at__isnull=True).update(ends_at=timezone.now())
-        notify.wake(notify.RIGHTS, device.pk)
+        now = timezone.now()
+        EnrolmentCode.objects.filter(device=device, used_at__isnull=True, expires_at__gt=now).update(expires_at=now)
+
+
+def _shut_out(device: Device) -> None:
+    end_presence(device=device)
+    DeviceToken.objects.filter(device=device, ends_at__isnull=True).update(ends_at=timezone.now())
+    notify.wake(notify.RIGHTS, device.pk)
 
 
 def _device_for(row: EnrolmentCode, mac_address: str, serial_number: str) -> Device:
@@ -117,16 +133,19 @@ def _device_for(row: EnrolmentCode, mac_address: str, serial_number: str) -> Dev
     return device
 
 
-def _admit(device: Device, branch: Branch) -> Registration:
-    known = KnownMac.objects.filter(chain=branch.chain, mac_address=device.mac_address or "").exists()
-    if branch.chain.approve_devices and not known and device.state != DeviceState.ACTIVE:
-        claim = secrets.token_urlsafe(32)
-        device.claim_hash = _claim_hash(claim)
-        device.save(update_fields=["claim_hash"])
-        transition(device, to=DeviceState.PENDING, table=DEVICE_TRANSITIONS, field="state", reason="enrolled")
-        return Registration(device, claim=claim)
-    transition(device, to=DeviceState.ACTIVE, table=DEVICE_TRANSITIONS, field="state", reason="enrolled")
-    return _let_in(device)
+def _needs_approval(branch: Branch, mac_address: str, *, admitted_before: bool) -> bool:
+    """Whether a person must say yes: the chain wants it, and neither it nor this device knows the hardware."""
+    if admitted_before or not branch.chain.approve_devices:
+        return False
+    return not KnownMac.objects.filter(chain=branch.chain, mac_address=mac_address).exists()
+
+
+def _let_wait(device: Device) -> Registration:
+    claim = secrets.token_urlsafe(32)
+    device.claim_hash = _claim_hash(claim)
+    device.save(update_fields=["claim_hash"])
+    transition(device, to=DeviceState.PENDING, table=DEVICE_TRANSITIONS, field="state", reason="enrolled")
+    return Registration(device, claim=claim)
 
 
 def _let_in(device: Device) -> Registration:
@@ -146,7 +165,9 @@ def _ask_again(mac_address: str, claim: str) -> Registration:
 
 
 def _code_hmac(code: str) -> str:
-    return salted_hmac("devices.enrolment", code.strip().upper(), algorithm="sha256").hexdigest()
+    """However a person typed it: small letters, spaces, with or without its hyphen."""
+    signs = "".join(code.upper().replace("-", "").split())
+    return salted_hmac("devices.enrolment", f"{signs[:4]}-{signs[4:]}", algorithm="sha256").hexdigest()
 
 
 def _claim_hash(claim: str) -> str:

@@ -85,6 +85,17 @@ def test_live_command_to_a_device_that_is_away_is_refused(type_: str) -> None:
     assert not Command.objects.exists()
 
 
+@pytest.mark.parametrize("state", ["prepared", "pending", "revoked"])
+@pytest.mark.parametrize("type_", ["unlock", "restart"])
+def test_command_to_a_device_that_is_not_let_in_is_refused(type_: str, state: str) -> None:
+    device = make_device(state=state)
+
+    with pytest.raises(Unavailable):
+        services.queue_command(device=device, type=type_, target_id=uuid4())
+
+    assert not Command.objects.exists()
+
+
 @pytest.mark.parametrize("type_", ["apply_config", "install_firmware", "restart"])
 def test_command_that_may_arrive_late_waits_for_a_device_that_is_away(type_: str) -> None:
     device = make_device(connected=False)

@@ -1,20 +1,24 @@
 """How a Pi comes in, over HTTP as a Pi does it."""
 
 import json
+import threading
+from collections.abc import Callable
 from datetime import timedelta
 from threading import Barrier
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.test import Client
 from redis.exceptions import ConnectionError as RedisAway
 
 from core.models import StateChange
-from core.tests.race import DEADLINE_S, race
+from core.tests.race import DEADLINE_S, race, race_each, wait_for
 from devices import services
-from devices.enums import DeviceState
+from devices.enums import DeviceState, PresenceState
 from devices.models import Device, DeviceToken, EnrolmentCode, KnownMac, Presence
 from devices.services.tokens import device_of_token
 from devices.tests.factories import make_controller, make_device, make_device_token
@@ -74,10 +78,13 @@ def test_code_is_kept_as_an_hmac_only() -> None:
     assert code.replace("-", "") not in str(vars(row))
 
 
-def test_code_typed_in_small_letters_with_spaces_around_is_the_same_code() -> None:
+@pytest.mark.parametrize(
+    "typed", [str.lower, " {} ".format, lambda code: code.replace("-", ""), lambda code: code.lower().replace("-", " ")]
+)
+def test_code_is_the_same_however_it_was_typed(typed: Callable[[str], str]) -> None:
     branch = make_branch()
 
-    assert register(branch.code, f" {new_code(branch).lower()} ").status_code == 201
+    assert register(branch.code, typed(new_code(branch))).status_code == 201
 
 
 def _refusals(branch: Branch) -> dict[str, tuple[str, str, str]]:
@@ -263,6 +270,98 @@ def test_mac_its_own_chain_registered_before_need_not_wait(registered_by_us: boo
     KnownMac.objects.create(chain=branch.chain if registered_by_us else make_chain(), mac_address=MAC)
 
     assert register(branch.code, new_code(branch)).status_code == status
+
+
+def test_revoked_device_waits_for_approval_as_well() -> None:
+    device = make_device(branch=approving_branch())
+    services.revoke_device(device=device, actor=make_user())
+
+    asked = register(device.branch.code, new_code(device.branch, device=device), mac=str(device.mac_address))
+
+    device.refresh_from_db()
+    assert (asked.status_code, device.state) == (202, DeviceState.PENDING)
+
+
+def test_other_hardware_for_an_active_device_waits_and_what_it_replaces_is_out() -> None:
+    device = make_device(branch=approving_branch())
+    old = make_device_token(device=device)
+
+    asked = register(device.branch.code, new_code(device.branch, device=device))
+    out = (device_of_token(old), Presence.objects.get().connection_id)
+    services.approve_device(device=Device.objects.get(), actor=make_user())
+    admitted = register(device.branch.code, claim=asked.json()["claim"])
+
+    assert (asked.status_code, out, admitted.status_code) == (202, (None, None), 201)
+    assert (device_of_token(old), device_of_token(admitted.json()["device_token"])) == (None, device)
+
+
+@pytest.mark.parametrize("known_to", ["the device", "the chain"])
+def test_known_hardware_for_an_active_device_need_not_wait(known_to: str) -> None:
+    device = make_device(branch=approving_branch(), mac_address=MAC if known_to == "the device" else None)
+    if known_to == "the chain":
+        KnownMac.objects.create(chain=device.branch.chain, mac_address=MAC)
+
+    assert register(device.branch.code, new_code(device.branch, device=device)).status_code == 201
+
+
+# Revoking.
+
+
+def test_revoked_device_is_offline_and_its_codes_are_dead() -> None:
+    device = make_device()
+    code = new_code(device.branch, device=device)
+    other = new_code(device.branch)
+
+    services.revoke_device(device=device, actor=make_user())
+
+    presence = Presence.objects.get()
+    assert (presence.state, presence.connection_id) == (PresenceState.OFFLINE, None)
+    assert register(device.branch.code, code).status_code == 403
+    assert register(device.branch.code, other).status_code == 201
+
+
+def _revoked_while_its_birth_comes() -> Presence:
+    """The birth waits for the row that the revocation holds."""
+    device = make_device(connected=False)
+    revoked, heard = threading.Event(), threading.Event()
+
+    def revoke() -> None:
+        with transaction.atomic():
+            services.revoke_device(device=device, actor=make_user())
+            revoked.set()
+            wait_for(lambda: _waits_for_a_lock() or heard.is_set(), "the birth to wait")
+
+    def hear() -> None:
+        assert revoked.wait(DEADLINE_S)
+        services.record_birth(device_id=device.pk, connection_id=uuid4(), boot_id=uuid4(), firmware_version="2")
+        heard.set()
+
+    assert race_each([revoke, hear]) == [None, None]
+    return Presence.objects.get()
+
+
+def _waits_for_a_lock() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        )
+        return bool(cursor.fetchone()[0])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_birth_that_waited_for_the_revocation_changes_nothing() -> None:
+    assert _revoked_while_its_birth_comes().state == PresenceState.OFFLINE
+
+
+@pytest.mark.django_db(transaction=True)
+def test_birth_that_waited_for_the_revocation_changes_nothing_control(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asking the device before the lock brings a revoked device online."""
+    monkeypatch.setattr(
+        "devices.services.presence._lock",
+        lambda pk: Presence.objects.select_related("device").filter(pk=pk, device__state="active").first(),
+    )
+
+    assert _revoked_while_its_birth_comes().state == PresenceState.ONLINE
 
 
 # Rogues.

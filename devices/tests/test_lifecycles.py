@@ -21,7 +21,9 @@ DEVICE_STEPS = {
     ("prepared", "revoked"),
     ("pending", "active"),
     ("pending", "revoked"),
+    ("active", "pending"),
     ("active", "revoked"),
+    ("revoked", "pending"),
     ("revoked", "active"),
 }
 ENDS = {"done", "failed", "expired", "unknown", "cancelled"}
