@@ -14,7 +14,8 @@ from deploy.stack.layout import HOST, ROOT, Layout, Ports, web_port, write_priva
 from deploy.stack.process import Service
 from deploy.stack.servers import Servers
 
-BOARD = "kerong-cu16:0"
+# As many as the large demo has, at the addresses it gives them: a board that is missing would leave its carts dead.
+BOARDS = tuple(f"kerong-cu16:{address}" for address in range(4))
 SERIAL_PORT = "/dev/ttyUSB0"
 PI_MAC, PI_SERIAL = "02:00:00:00:00:01", "SIMULATED-1"
 DEMO_BRANCH, DEMO_DEVICE = "BRANCH-001", "demo-pi"
@@ -105,6 +106,7 @@ class Application:
     def simulators(self) -> list[Service]:
         sms, rs485 = self.layout.var / "sms.ready", self.layout.var / "rs485.ready"
         python = (sys.executable, "-m")
+        boards = tuple(word for board in BOARDS for word in ("--board", board))
         return [
             Service(
                 name="sms",
@@ -114,7 +116,7 @@ class Application:
             Service(
                 name="rs485",
                 command=(*python, "simulators.rs485", "--link", str(self.layout.rs485_pty))
-                + ("--http", f"{HOST}:{self.rs485_port}", "--ready-file", str(rs485), "--board", BOARD),
+                + ("--http", f"{HOST}:{self.rs485_port}", "--ready-file", str(rs485), *boards),
                 ready_file=rs485,
             ),
         ]
