@@ -1,15 +1,15 @@
 """Lock boards."""
 
-from typing import Any
-
 from django.contrib import admin
+from django.db import transaction
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from core.admin.base import ScopedAdmin, Section
 from core.admin.forms import AnyModelForm
 from devices.models import Controller
-from devices.services import bump_config
+from devices.services import change_controller, place_controller, remove_controller
 
 
 @admin.register(Controller)
@@ -32,15 +32,15 @@ class ControllerAdmin(ScopedAdmin):
     ordering = ("device__name", "port", "address")
 
     def save_model(self, request: HttpRequest, obj: Controller, form: AnyModelForm, change: bool) -> None:
-        super().save_model(request, obj, form, change)
-        if form.changed_data or not change:
-            bump_config(device_ids=[obj.device_id])
+        if not change:
+            obj.pk = place_controller(actor=request.user, **form.cleaned_data).pk
+        elif form.changed_data:
+            change_controller(controller=obj, actor=request.user, **form.cleaned_data)
 
     def delete_model(self, request: HttpRequest, obj: Controller) -> None:
-        super().delete_model(request, obj)
-        bump_config(device_ids=[obj.device_id])
+        remove_controller(controller=obj, actor=request.user)
 
-    def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
-        devices = list(queryset.values_list("device_id", flat=True).order_by().distinct())
-        super().delete_queryset(request, queryset)
-        bump_config(device_ids=devices)
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Controller]) -> None:
+        with transaction.atomic():
+            for controller in queryset:
+                remove_controller(controller=controller, actor=request.user)

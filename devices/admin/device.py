@@ -21,9 +21,12 @@ from devices.enums import DeviceState
 from devices.models import Command, Controller, Device, Presence
 from devices.services import (
     approve_device,
-    bump_config,
+    change_controller,
+    place_controller,
     prepare_device,
     queue_command,
+    remove_controller,
+    rename_device,
     request_firmware,
     revoke_device,
 )
@@ -270,11 +273,24 @@ class DeviceAdmin(ScopedAdmin):
 
     def save_model(self, request: HttpRequest, obj: Device, form: AnyModelForm, change: bool) -> None:
         if change:
-            super().save_model(request, obj, form, change)
+            rename_device(device=obj, actor=request.user, **form.cleaned_data)
         else:
-            obj.pk = prepare_device(branch=obj.branch, name=obj.name).pk
+            obj.pk = prepare_device(**form.cleaned_data).pk
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
-        super().save_formset(request, form, formset, change)
-        if formset.model is Controller and (formset.new_objects or formset.changed_objects or formset.deleted_objects):
-            bump_config(device_ids=[form.instance.pk])
+        """Boards are typed, changed and ticked off in one table; presence beside it is only looked at."""
+        if formset.model is not Controller:
+            super().save_formset(request, form, formset, change)
+            return
+        formset.save(commit=False)
+        for board in formset.deleted_objects:
+            remove_controller(controller=board, actor=request.user)
+        for board, fields in formset.changed_objects:
+            change_controller(controller=board, actor=request.user, **{name: getattr(board, name) for name in fields})
+        formset.new_objects = [
+            place_controller(device=form.instance, actor=request.user, **_typed(board)) for board in formset.new_objects
+        ]
+
+
+def _typed(board: Controller) -> dict[str, Any]:
+    return {name: getattr(board, name) for name in ControllerInline.fields}

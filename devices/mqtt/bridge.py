@@ -5,6 +5,7 @@ stay in order), one outbound loop woken by NOTIFY, one for broker rights. A mess
 its transaction, so that a crash means it comes again. Two bridges share the load through a shared subscription.
 """
 
+import contextlib
 import logging
 import queue
 import threading
@@ -42,9 +43,12 @@ class Bridge:
     def __init__(self) -> None:
         self.stopping = threading.Event()
         self._inboxes: list[queue.Queue[mqtt.MQTTMessage]] = [queue.Queue(QUEUE_SIZE) for _ in range(INBOUND_WORKERS)]
+        self._mids = threading.Lock()
         self._published: dict[int, UUID] = {}
+        self._acked_early: set[int] = set()
         self._puback: queue.Queue[UUID] = queue.Queue(QUEUE_SIZE)
         self._rights_wanted: queue.Queue[UUID | None] = queue.Queue(QUEUE_SIZE)
+        self._next_full_sync = 0.0
         self._client, self._host, self._port = client_from_url(
             settings.MQTT_URL, settings.MQTT_BRIDGE_ID, clean_session=False
         )
@@ -83,7 +87,7 @@ class Bridge:
             return
         logger.info("connected to the broker")
         client.subscribe([(topic, 1) for topic in SUBSCRIPTIONS])
-        self._rights_wanted.put(None)
+        self._want_rights(None)
 
     def _on_disconnect(self, client: mqtt.Client, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
         if not self.stopping.is_set():
@@ -99,7 +103,10 @@ class Bridge:
             inbound.dropped["overflow"] += 1
 
     def _on_publish(self, client: mqtt.Client, userdata: Any, mid: int, reason: Any, properties: Any) -> None:
-        command_id = self._published.pop(mid, None)
+        with self._mids:
+            command_id = self._published.pop(mid, None)
+            if command_id is None:
+                self._acked_early.add(mid)
         if command_id is not None:
             self._puback.put(command_id)
 
@@ -130,7 +137,7 @@ class Bridge:
         while not self.stopping.is_set():
             for note in listener.notifies(timeout=TICK_S, stop_after=1):
                 if note.channel == notify.RIGHTS:
-                    self._rights_wanted.put(UUID(note.payload))
+                    self._want_rights(UUID(note.payload))
                 elif self._client.is_connected():
                     self._send(UUID(note.payload))
             self._tick_if_due()
@@ -156,8 +163,14 @@ class Bridge:
         if not self._client.is_connected():
             return  # nothing is queued for later: the lease runs out and the row is claimed again if it still lives
         info = self._client.publish(topic, payload, qos=1, retain=False)
-        if info.rc == mqtt.MQTT_ERR_SUCCESS:
-            self._published[info.mid] = command_id
+        # The broker may have it before `publish` returns. No lock is held across that: paho calls back under its own.
+        with self._mids:
+            early = info.mid in self._acked_early
+            self._acked_early.discard(info.mid)
+            if not early:
+                self._published[info.mid] = command_id
+        if early:
+            self._puback.put(command_id)
 
     def _note_sent(self) -> None:
         while not self.stopping.is_set():
@@ -174,25 +187,40 @@ class Bridge:
         control = ControlChannel(settings.MQTT_ADMIN_URL)
         control.start()
         while not self.stopping.is_set():
+            device_id = self._next_rights()
+            if self.stopping.is_set():
+                break
             try:
-                device_id = self._next_rights()
-                if not self.stopping.is_set():
-                    self._with_database(
-                        lambda: rights.sync_device(device_id, control) if device_id else rights.sync_all(control)  # noqa: B023
-                    )
+                done = self._with_database(lambda: self._sync_rights(device_id, control))  # noqa: B023
             except ControlError as error:
                 logger.warning("broker rights not in line", extra={"error": str(error)})
+                done = False
+            if not done:
+                self._want_rights(device_id)
                 self.stopping.wait(TICK_S)
         control.stop()
 
+    def _want_rights(self, device_id: UUID | None) -> None:
+        """Have a device's account looked at, or all of them. When the queue is full the next full sync makes up."""
+        if settings.MQTT_ADMIN_URL:
+            with contextlib.suppress(queue.Full):
+                self._rights_wanted.put_nowait(device_id)
+
     def _next_rights(self) -> UUID | None:
-        deadline = time.monotonic() + RIGHTS_EVERY_S
-        while not self.stopping.is_set() and time.monotonic() < deadline:
+        """The next account to look at; None: all of them, which no stream of single ones puts off."""
+        while not self.stopping.is_set() and time.monotonic() < self._next_full_sync:
             try:
                 return self._rights_wanted.get(timeout=TICK_S)
             except queue.Empty:
                 continue
         return None
+
+    def _sync_rights(self, device_id: UUID | None, control: ControlChannel) -> None:
+        if device_id:
+            rights.sync_device(device_id, control)
+        else:
+            rights.sync_all(control)
+            self._next_full_sync = time.monotonic() + RIGHTS_EVERY_S
 
     def _pulse(self) -> None:
         while not self.stopping.is_set():

@@ -5,7 +5,7 @@ import logging
 from collections import Counter
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
 from core import outbox
@@ -33,7 +33,10 @@ dropped: Counter[str] = Counter()
 
 
 def handle(topic: str, payload: bytes) -> None:
-    """Take one message. Never raises for what the message holds; database errors do rise, so that it is not lost."""
+    """Take one message. Never raises for what the message holds; a database that is away does, so that it is not lost.
+
+    One that hits a bug is kept as it came, with `failed` beside it.
+    """
     try:
         where = parse_topic(topic)
         message = _decode(where, payload)
@@ -41,10 +44,21 @@ def handle(topic: str, payload: bytes) -> None:
         dropped["malformed"] += 1
         logger.info("message dropped", extra={"topic": topic[:200], "error": str(error)[:200]})
         return
+    raw = json.loads(payload)
+    try:
+        _take(where, topic, message, raw)
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception:
+        # A bug of ours. The broker would tell it again for ever, so it is kept here for a person instead.
+        logger.exception("a message could not be handled", extra={"topic": topic})
+        dropped["failed"] += 1
+        _store_raw(where, topic, message.message_id, raw, rejected="failed")
+
+
+def _take(where: Topic, topic: str, message: Message, raw: object) -> None:
     with transaction.atomic():
-        raw = json.loads(payload)
-        seen_before = not _store_raw(where, topic, message.message_id, raw)
-        if seen_before:
+        if not _store_raw(where, topic, message.message_id, raw):
             dropped["duplicate"] += 1
             return
         rejected = _act(where, message)
@@ -59,13 +73,13 @@ def _decode(where: Topic, payload: bytes) -> Message:
     return decode(Telemetry, payload) if where.leaf == "telemetry" else decode_device_status(payload)
 
 
-def _store_raw(where: Topic, topic: str, message_id: UUID, raw: object) -> bool:
+def _store_raw(where: Topic, topic: str, message_id: UUID, raw: object, rejected: str = "") -> bool:
     """False when a message with this id came before: the unique index decides, also between two bridges."""
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO devices_inboundmessage (source_id, message_id, topic, payload, received_at, rejected)"
-            " VALUES (%s, %s, %s, %s, %s, '') ON CONFLICT DO NOTHING",
-            [where.id, message_id, topic, json.dumps(raw), timezone.now()],
+            " VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+            [where.id, message_id, topic, json.dumps(raw), timezone.now(), rejected],
         )
         return bool(cursor.rowcount == 1)
 

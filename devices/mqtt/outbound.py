@@ -7,6 +7,7 @@ from datetime import timedelta
 from uuid import UUID, uuid4
 
 from django.db import connection, transaction
+from django.db.models import F
 from django.utils import timezone
 
 from core.transitions import IllegalTransition, transition
@@ -24,7 +25,7 @@ Publish = Callable[[str, bytes, UUID], None]
 
 
 def publish_command(command_id: UUID, publish: Publish) -> bool:
-    """Claim one command and publish it; False when there is nothing to do (claimed, expired, without a connection).
+    """Claim one command and publish it; False when there is nothing to do: claimed, expired, its connection gone.
 
     The claim is one statement and need not survive a power cut: without it the command is merely claimed again.
     """
@@ -33,8 +34,10 @@ def publish_command(command_id: UUID, publish: Publish) -> bool:
         cursor.execute(
             """
             UPDATE devices_command SET lease_until = %s, sent_at = %s
-            WHERE id = %s AND status = 'queued' AND connection_id IS NOT NULL AND expires_at > %s
-                AND (lease_until IS NULL OR lease_until < %s)
+            WHERE id = %s AND status = 'queued' AND expires_at > %s AND (lease_until IS NULL OR lease_until < %s)
+                AND connection_id = (
+                    SELECT connection_id FROM devices_presence WHERE device_id = devices_command.device_id
+                )
             RETURNING type, topic, connection_id, issued_at, expires_at, args::text
             """,
             [now + LEASE, now, command_id, now, now],
@@ -60,7 +63,9 @@ def publish_command(command_id: UUID, publish: Publish) -> bool:
 def waiting_commands() -> list[UUID]:
     """Commands nobody published yet: their wake-up was lost, or the bridge that claimed them died."""
     now = timezone.now()
-    rows = Command.objects.filter(status=CommandStatus.QUEUED, connection_id__isnull=False, expires_at__gt=now)
+    rows = Command.objects.filter(
+        status=CommandStatus.QUEUED, connection_id=F("device__presence__connection_id"), expires_at__gt=now
+    )
     return list(rows.exclude(lease_until__gte=now).order_by("issued_at").values_list("pk", flat=True)[:200])
 
 

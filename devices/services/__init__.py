@@ -8,13 +8,27 @@ from devices.services.commands import (
 )
 from devices.services.enrolment import approve_device, create_enrolment_code, register_device, revoke_device
 from devices.services.presence import record_birth, record_heartbeat, record_will, sweep_presence
-from devices.services.setup import bump_config, place_controller, prepare_device, request_firmware
+from devices.services.setup import (
+    add_known_mac,
+    bump_config,
+    change_controller,
+    change_known_mac,
+    place_controller,
+    prepare_device,
+    remove_controller,
+    remove_known_mac,
+    rename_device,
+    request_firmware,
+)
 from devices.services.telemetry import store_telemetry
 
 __all__ = [
+    "add_known_mac",
     "approve_device",
     "bump_config",
     "cancel_command",
+    "change_controller",
+    "change_known_mac",
     "create_enrolment_code",
     "expire_overdue_commands",
     "place_controller",
@@ -25,6 +39,9 @@ __all__ = [
     "record_result",
     "record_will",
     "register_device",
+    "remove_controller",
+    "remove_known_mac",
+    "rename_device",
     "request_firmware",
     "revoke_device",
     "store_telemetry",

@@ -1,11 +1,13 @@
 """The bridge end to end: a real broker, the real database, and a Pi that knows only the published contract."""
 
+import math
 import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
+import paho.mqtt.client as mqtt
 import pytest
 from django.utils import timezone
 from pytest_django import Settings
@@ -20,7 +22,8 @@ from devices import services
 from devices.enums import CommandStatus, PresenceState
 from devices.models import BrokerAccount, Command, Device, InboundMessage, Presence, TelemetryEvent
 from devices.mqtt import inbound, outbound
-from devices.mqtt.bridge import Bridge
+from devices.mqtt.bridge import QUEUE_SIZE, Bridge
+from devices.mqtt.control import ControlError
 from devices.tests.conftest import OwnBroker
 from devices.tests.factories import make_command, make_device, make_device_token
 from devices.tests.messages import birth, cart_topic, device_topic, event, lock_report, telemetry
@@ -321,3 +324,98 @@ def test_bridge_shows_that_it_lives(start_bridge: StartBridge) -> None:
         "its pulse",
     )
     assert pulses
+
+
+# Parts on their own: no broker is there.
+
+
+class ForgetfulSet(set[int]):
+    """Remembers nothing."""
+
+    def add(self, mid: int) -> None:
+        pass
+
+
+@pytest.fixture
+def lone_bridge(settings: Settings) -> Bridge:
+    settings.MQTT_URL, settings.MQTT_ADMIN_URL = "mqtt://bridge:x@127.0.0.1:9", "mqtt://admin:x@127.0.0.1:9"
+    return Bridge()
+
+
+def publish_to_a_fast_broker(bridge: Bridge, monkeypatch: pytest.MonkeyPatch) -> list[UUID]:
+    """It has acknowledged before `publish` returns. Answers the commands known to be sent."""
+
+    def publish(*args: Any, **kwargs: Any) -> mqtt.MQTTMessageInfo:
+        bridge._on_publish(bridge._client, None, 7, None, None)
+        return mqtt.MQTTMessageInfo(7)
+
+    monkeypatch.setattr(bridge._client, "is_connected", lambda: True)
+    monkeypatch.setattr(bridge._client, "publish", publish)
+    bridge._publish("cartwise/x", b"{}", UUID(int=1))
+    return list(bridge._puback.queue)
+
+
+def test_acknowledgement_that_is_faster_than_publish_counts(
+    lone_bridge: Bridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert publish_to_a_fast_broker(lone_bridge, monkeypatch) == [UUID(int=1)]
+    assert (lone_bridge._published, lone_bridge._acked_early) == ({}, set())
+
+
+def test_acknowledgement_that_is_faster_than_publish_counts_control(
+    lone_bridge: Bridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Were it not remembered, the command would be published again after its lease."""
+    lone_bridge._acked_early = ForgetfulSet()
+
+    assert publish_to_a_fast_broker(lone_bridge, monkeypatch) == []
+
+
+def test_full_rights_queue_holds_nobody_up(lone_bridge: Bridge) -> None:
+    for _ in range(QUEUE_SIZE + 1):
+        lone_bridge._want_rights(UUID(int=1))
+
+    assert lone_bridge._rights_wanted.full()
+
+
+def test_nothing_waits_for_rights_that_somebody_else_keeps(lone_bridge: Bridge, settings: Settings) -> None:
+    settings.MQTT_ADMIN_URL = ""
+
+    lone_bridge._want_rights(UUID(int=1))
+
+    assert lone_bridge._rights_wanted.empty()
+
+
+def keep_rights(bridge: Bridge, monkeypatch: pytest.MonkeyPatch, *, refusals: int, rounds: int) -> list[UUID | None]:
+    """What the bridge brings in line in that many rounds; the broker refuses the first ones."""
+    asked: list[UUID | None] = []
+
+    def sync(device_id: UUID | None, control: object) -> None:
+        asked.append(device_id)
+        if len(asked) >= rounds:
+            bridge.stop()
+        if len(asked) <= refusals:
+            raise ControlError("not now")
+
+    monkeypatch.setattr("devices.mqtt.bridge.TICK_S", 0.01)
+    monkeypatch.setattr("devices.mqtt.bridge.rights.sync_device", sync)
+    monkeypatch.setattr("devices.mqtt.bridge.rights.sync_all", lambda control: sync(None, control))
+    bridge._keep_rights()
+    return asked
+
+
+def test_account_the_broker_refused_is_tried_again(lone_bridge: Bridge, monkeypatch: pytest.MonkeyPatch) -> None:
+    lone_bridge._next_full_sync = math.inf
+    lone_bridge._want_rights(UUID(int=1))
+
+    assert keep_rights(lone_bridge, monkeypatch, refusals=2, rounds=3) == [UUID(int=1)] * 3
+
+
+def test_stream_of_single_accounts_does_not_put_off_the_full_sync(
+    lone_bridge: Bridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("devices.mqtt.bridge.RIGHTS_EVERY_S", 0.0)
+    for _ in range(10):
+        lone_bridge._want_rights(UUID(int=1))
+
+    assert keep_rights(lone_bridge, monkeypatch, refusals=0, rounds=2) == [None, None]

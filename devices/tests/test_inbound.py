@@ -13,6 +13,7 @@ from carts.models import Cart
 from carts.tests.factories import make_cart
 from core.models import OutboxMessage
 from core.tests.race import race
+from devices.enums import PresenceState
 from devices.models import Command, InboundMessage, Presence, TelemetryEvent
 from devices.mqtt import inbound
 from devices.tests.factories import make_command, make_device
@@ -268,3 +269,20 @@ def test_failing_database_leaves_no_half_taken_message(monkeypatch: pytest.Monke
 
     assert OutboxMessage.objects.filter(event="devices.LockReported").count() == 1
     assert connection.is_usable()
+
+
+def test_message_that_hits_a_bug_is_kept_for_a_person(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = make_device()
+    topic, payload = cart_topic(device, uuid4()), lock_report(seq=5)
+
+    def with_a_bug(told: object) -> None:
+        Presence.objects.update(state=PresenceState.DEGRADED)
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(inbound.outbox, "publish", with_a_bug)
+    inbound.handle(topic, payload)
+
+    row = InboundMessage.objects.get()
+    assert (row.rejected, row.payload) == ("failed", json.loads(payload))
+    assert inbound.dropped == {"failed": 1}
+    assert Presence.objects.get().state == PresenceState.ONLINE

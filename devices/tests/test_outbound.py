@@ -3,16 +3,18 @@
 import json
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from django.db import connection
 from django.utils import timezone
 
 from core.tests.race import race
+from devices import services
 from devices.enums import CommandStatus
 from devices.models import Command
 from devices.mqtt.outbound import LEASE, mark_sent, publish_command, waiting_commands
+from devices.services.presence import Heartbeat
 from devices.tests.factories import make_command, make_device
 from pi_client.contract import Command as CommandMessage
 from pi_client.contract import decode
@@ -94,8 +96,9 @@ def test_command_of_a_bridge_that_died_is_claimed_again_after_the_lease(wire: Wi
         {"status": CommandStatus.CANCELLED},
         {"expires_at": "past"},
         {"connection_id": None},
+        {"connection_id": UUID(int=1)},
     ],
-    ids=["sent", "done", "cancelled", "past its time", "to nobody"],
+    ids=["sent", "done", "cancelled", "past its time", "to nobody", "to a connection that is gone"],
 )
 def test_command_that_is_not_to_go_out_does_not(wire: Wire, change: dict[str, Any]) -> None:
     if change.get("expires_at"):
@@ -105,6 +108,17 @@ def test_command_that_is_not_to_go_out_does_not(wire: Wire, change: dict[str, An
 
     assert (publish_command(command.pk, wire.publish), wire.messages) == (False, [])
     assert waiting_commands() == []
+
+
+def test_late_command_of_a_connection_that_is_gone_comes_with_a_heartbeat(wire: Wire) -> None:
+    device = make_device()
+    command = make_command(device=device, type="restart")
+    services.record_birth(device_id=device.pk, connection_id=uuid4(), boot_id=uuid4(), firmware_version="2.0.0")
+
+    published = publish_command(command.pk, wire.publish)
+
+    assert (published, wire.messages) == (False, [])
+    assert services.record_heartbeat(device=device, heartbeat=Heartbeat()) == [command]
 
 
 def test_oldest_waits_first() -> None:
