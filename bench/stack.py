@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deploy.stack.application import BOARD, DEMO_BRANCH, DEMO_DEVICE, SERIAL_PORT
+from deploy.stack.application import BOARDS, DEMO_BRANCH, DEMO_DEVICE, SERIAL_PORT
 from deploy.stack.layout import HOST, ROOT, Layout, Ports, write_private
 from deploy.stack.process import Service
 from deploy.stack.supervisor import Supervisor
@@ -90,7 +90,7 @@ def wait_for(what: str, condition: Callable[[], bool], within_s: float = 60.0) -
 
 def _line(folder: Path, url: str) -> Service:
     ready = folder / "line.ready"
-    command: tuple[str, ...] = (sys.executable, "-m", "bench.line", "--link", str(folder / "line"), "--board", BOARD)
+    command: tuple[str, ...] = (sys.executable, "-m", "bench.line", "--link", str(folder / "line"), "--board", BOARDS[0])
     command += ("--http", url.removeprefix("http://"), "--ready-file", str(ready))
     return Service(name="line", command=command, ready_file=ready)
 
