@@ -1,7 +1,8 @@
-"""What every REST view shares: paging and the one error envelope (RFC 9457, `application/problem+json`)."""
+"""What every REST view shares: times, paging and the one error envelope (RFC 9457, `application/problem+json`)."""
 
 import logging
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
@@ -12,7 +13,9 @@ from django_filters.rest_framework import DjangoFilterBackend, FilterSet, UUIDFi
 from rest_framework import exceptions
 from rest_framework.pagination import PageNumberPagination
 from rest_framework.parsers import JSONParser
+from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
+from rest_framework.utils.encoders import JSONEncoder
 from rest_framework.views import set_rollback
 
 from core.errors import DomainError, NotAllowed, NotFound
@@ -29,6 +32,19 @@ class BodyParser(JSONParser):
             return super().parse(*args, **kwargs)
         except RecursionError:
             raise exceptions.ParseError from None
+
+
+class _Encoder(JSONEncoder):
+    def default(self, obj: Any) -> Any:
+        if isinstance(obj, datetime):
+            return obj.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return super().default(obj)
+
+
+class Renderer(JSONRenderer):
+    """JSON; every time is RFC 3339 in UTC with milliseconds. Takes `DATETIME_FORMAT` None, which leaves times to it."""
+
+    encoder_class = _Encoder
 
 
 class RowFilterSet(FilterSet):  # type: ignore[misc]  # ships no types

@@ -1,5 +1,7 @@
 """Shapes of the devices' REST."""
 
+from datetime import datetime
+
 from rest_framework import serializers
 
 from devices.models import Device, Presence, TelemetryEvent
@@ -86,7 +88,11 @@ class HeartbeatInput(serializers.Serializer[None]):
 
     sent_at = serializers.DateTimeField()
     boot_id = serializers.UUIDField(required=False, allow_null=True)
-    connection_id = serializers.UUIDField(required=False, allow_null=True)
+    connection_id = serializers.UUIDField(
+        required=False,
+        allow_null=True,
+        help_text="Of the MQTT connection that is up; null: none is. Left out: not told.",
+    )
     uptime_s = serializers.IntegerField(required=False, allow_null=True, min_value=0, max_value=2_000_000_000)
     firmware_version = serializers.CharField(required=False, allow_blank=True, max_length=20, default="")
     config_version = serializers.IntegerField(required=False, allow_null=True, min_value=0, max_value=2_000_000_000)
@@ -156,9 +162,8 @@ class DeviceOutput(serializers.ModelSerializer[Device]):
     def get_status(self, device: Device) -> str:
         return device.presence.state if hasattr(device, "presence") else "offline"
 
-    def get_last_heartbeat(self, device: Device) -> str | None:
-        at = device.presence.last_heartbeat_at if hasattr(device, "presence") else None
-        return at.isoformat() if at else None
+    def get_last_heartbeat(self, device: Device) -> datetime | None:
+        return device.presence.last_heartbeat_at if hasattr(device, "presence") else None
 
 
 class DeviceStatusOutput(serializers.Serializer[Presence]):

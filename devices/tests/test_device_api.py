@@ -1,18 +1,20 @@
 """REST of devices and telemetry as people and programs ask it."""
 
+import re
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.db import connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from devices.models import Command, Device, Presence
 from devices.services.telemetry import Event, store_telemetry
 from devices.tests.api_client import Api
-from devices.tests.factories import make_device
+from devices.tests.factories import make_device, make_device_token
 from devices.tests.messages import wire_time
 from tenants.tests.factories import People, make_people
 
@@ -87,6 +89,28 @@ def test_device_is_shown_without_secrets(people: People, device: Device) -> None
         "created_at",
     }
     assert (body["id"], body["branch_id"], body["status"]) == (str(device.pk), str(people.branch.pk), "online")
+
+
+def test_times_are_utc_with_milliseconds(people: People, device: Device) -> None:
+    tell(device)
+    api = Api(people.alice)
+    shown, status = api.get(f"devices/{device.pk}").json(), api.get(f"devices/{device.pk}/status").json()
+    told = Api(people.bob).get(f"telemetry/devices/{device.pk}").json()["results"][0]
+    beat = (
+        Client()
+        .post(
+            "/api/devices/heartbeat",
+            {"sent_at": wire_time()},
+            content_type="application/json",
+            headers={"Authorization": f"Bearer {make_device_token(device=device)}"},
+        )
+        .json()
+    )
+
+    times = [shown["last_heartbeat"], shown["created_at"], status["connected_at"], told["timestamp"]]
+
+    for time in [*times, beat["server_time"]]:
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", time)
 
 
 def test_status_says_whether_it_can_be_reached(people: People, device: Device) -> None:
