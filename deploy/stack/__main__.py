@@ -60,7 +60,7 @@ def _start(layout: Layout, supervisor: Supervisor) -> None:
     if servers.cluster is not None:
         servers.cluster.create_database()
     with_pi = os.environ.get("SIMULATED_PI") != "0"
-    prepare = application.prepare(enrol=with_pi and not application.pi_is_enrolled())
+    prepare = application.prepare(enrol=with_pi)
     if application.schema_is_current():
         supervisor.start(prepare, application.web(), *application.simulators())
     else:

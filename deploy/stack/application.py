@@ -155,19 +155,8 @@ class Application:
     def _schema_file(self) -> Path:
         return self.layout.var / "schema"
 
-    def pi_is_enrolled(self) -> bool:
-        """Whether the simulated Pi has a token for this stack: one that leads to another broker is of no use."""
-        identity = self.layout.pi / "state" / "device.json"
-        if not identity.exists():
-            return False
-        mqtt = json.loads(identity.read_text())["mqtt_config"]
-        return f"{mqtt['broker']}:{mqtt['port']}" == self._public_broker
-
-    def write_pi_configuration(self, enrolment_code: str | None) -> None:
-        """`enrolment_code` None keeps the one the Pi has used already."""
-        path = self.layout.pi / "config.json"
-        if enrolment_code is None:
-            enrolment_code = json.loads(path.read_text())["enrolment_code"]
+    def write_pi_configuration(self, enrolment_code: str) -> None:
+        """The code is for a Pi that is refused, because another took its place meanwhile; otherwise its token lasts."""
         configuration = {
             "api_url": self.web_url,
             "branch_code": DEMO_BRANCH,
@@ -177,7 +166,12 @@ class Application:
             "state_dir": "state",
             "port_overrides": {SERIAL_PORT: str(self.layout.rs485_pty)},
         }
-        write_private(path, json.dumps(configuration, indent=1))
+        write_private(self.layout.pi / "config.json", json.dumps(configuration, indent=1))
+        identity = self.layout.pi / "state" / "device.json"
+        if identity.exists():
+            mqtt = json.loads(identity.read_text())["mqtt_config"]
+            if f"{mqtt['broker']}:{mqtt['port']}" != self._public_broker:
+                identity.unlink()  # its broker is gone, and nobody would refuse it there
 
     @property
     def _public_broker(self) -> str:
