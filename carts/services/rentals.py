@@ -24,7 +24,7 @@ from carts.services.carts import lock_cart
 from carts.snapshots import take_snapshot
 from core import idempotency, live, outbox
 from core.errors import DomainError, InvalidInput, Unavailable
-from core.transitions import transition
+from core.transitions import IllegalTransition, transition
 from devices.enums import OPEN_COMMANDS, CommandStatus
 from devices.models import Command
 from devices.services import cancel_command, queue_command
@@ -113,8 +113,8 @@ def settle_unlock(*, command_id: UUID) -> None:
         if rental is None or rental.status != RentalStatus.PENDING_UNLOCK:
             live.announce(CartChanged(cart.pk, cart.branch_id))
         elif command.status == CommandStatus.DONE and command.lock == LockState.UNLOCKED:
-            _begin(rental, cart, command)
-            if command.seq is not None and cart.lock_seq > command.seq and _is_back(cart):
+            overtaken = command.seq is not None and cart.lock_seq > command.seq and _is_back(cart)
+            if _begin(rental, cart, command) and overtaken:
                 # Another bridge was faster with a later report: the cart was back before this was heard.
                 _end(rental, cart, RentalStatus.RETURNED, "lock closed", "")
         else:
@@ -122,7 +122,10 @@ def settle_unlock(*, command_id: UUID) -> None:
 
 
 def _waiting_for(command_id: UUID) -> tuple[Rental | None, Cart, Command] | None:
-    """The rental that waited for a command, if one did, with the cart's row locked. One query for a rental's."""
+    """The rental that waited for a command, if one did, with the cart's row locked. One query for a rental's.
+
+    The lock brings the cart up to date; the rental is as it was before any wait for it.
+    """
     rows = Rental.objects.select_for_update(of=("cart",)).select_related("cart", "branch", "unlock_command")
     rental = rows.filter(unlock_command_id=command_id).first()
     if rental is not None and rental.unlock_command is not None:
@@ -134,31 +137,21 @@ def _waiting_for(command_id: UUID) -> tuple[Rental | None, Cart, Command] | None
     return (None, cart, command) if cart else None
 
 
-def _begin(rental: Rental, cart: Cart, command: Command) -> None:
+def _begin(rental: Rental, cart: Cart, command: Command) -> bool:
     now = timezone.now()
-    transition(
-        rental,
-        to=RentalStatus.ACTIVE,
-        table=RENTAL_TRANSITIONS,
-        reason="lock opened",
-        actor=command.device_id,
-        also={"start_time": now, "expected_return": now + rental.branch.rental_duration},
-    )
+    times = {"start_time": now, "expected_return": now + rental.branch.rental_duration}
+    if not _leave_opening(rental, RentalStatus.ACTIVE, "lock opened", command, times):
+        return False
     transition(cart, to=CartStatus.RENTED, table=CART_TRANSITIONS, actor=rental.customer_id, also={"last_used": now})
     outbox.publish(RentalStarted(rental.pk, rental.branch_id))
     _show(rental, take_snapshot(rental, cart, command))
+    return True
 
 
 def _void(rental: Rental, cart: Cart, command: Command) -> None:
     reason = command.reason or command.status
-    transition(
-        rental,
-        to=RentalStatus.VOIDED,
-        table=RENTAL_TRANSITIONS,
-        reason=reason,
-        actor=command.device_id,
-        also={"end_reason": reason},
-    )
+    if not _leave_opening(rental, RentalStatus.VOIDED, reason, command, {"end_reason": reason}):
+        return
     transition(cart, to=CartStatus.AVAILABLE, table=CART_TRANSITIONS, reason="rental voided")
     # A command that was never sent, or was cancelled in time, says nothing against the lock.
     tried = command.status in (CommandStatus.FAILED, CommandStatus.UNKNOWN, CommandStatus.DONE)
@@ -166,6 +159,15 @@ def _void(rental: Rental, cart: Cart, command: Command) -> None:
         _suspect(cart, f"unlock: {reason}")
     outbox.publish(RentalVoided(rental.pk, rental.branch_id))
     _show(rental)
+
+
+def _leave_opening(rental: Rental, to: str, reason: str, command: Command, also: dict[str, Any]) -> bool:
+    """False when another settle was faster: the cart may be the next customer's by now, and must be left alone."""
+    try:
+        return transition(rental, to=to, table=RENTAL_TRANSITIONS, reason=reason, actor=command.device_id, also=also)
+    except IllegalTransition:
+        # It has not only begun since, it has ended.
+        return False
 
 
 def note_lock_report(*, cart_id: UUID, lock: str, present: bool | None, seq: int | None) -> None:
@@ -215,8 +217,8 @@ def close_rental(*, rental: Rental, reason: str, actor: User) -> None:
 
 
 def report_not_opened(*, rental: Rental, customer: User) -> Rental:
-    """The customer says it did not open. Still opening: the command is cancelled. Just opened, and the sensor agrees
-    that the cart is there: voided, nothing owed, the cart is checked. Else `DomainError`."""
+    """The customer says it did not open. Still opening: the command is cancelled. Just opened, and a sensor says that
+    the cart is there: voided, nothing owed, the cart is checked. Else, also without a sensor, `DomainError`."""
     with transaction.atomic():
         cart = lock_cart(rental.cart_id)
         row = Rental.objects.select_related("unlock_command__device__branch__chain").get(pk=rental.pk)
@@ -225,13 +227,19 @@ def report_not_opened(*, rental: Rental, customer: User) -> Rental:
                 cancel_command(command=row.unlock_command, actor=customer)
         elif row.status == RentalStatus.ACTIVE:
             recent = row.start_time is not None and timezone.now() - row.start_time <= NOT_OPENED_WITHIN
-            if not recent or cart.present is False:
+            if not recent or cart.present is not True:
                 raise DomainError(_("The sensor says the cart has left its place. Please ask the staff."))
+            reason = "customer: did not open"
             transition(
-                row, to=RentalStatus.VOIDED, table=RENTAL_TRANSITIONS, reason="customer: did not open", actor=customer
+                row,
+                to=RentalStatus.VOIDED,
+                table=RENTAL_TRANSITIONS,
+                reason=reason,
+                actor=customer,
+                also={"end_reason": reason},
             )
             _free(cart)
-            _suspect(cart, "customer: did not open")
+            _suspect(cart, reason)
             outbox.publish(RentalVoided(row.pk, row.branch_id))
             _show(row)
         return row

@@ -223,20 +223,22 @@ def not_opened(rental: Rental, capture: Capture) -> Any:
         return services.report_not_opened(rental=rental, customer=rental.customer)
 
 
-@pytest.mark.parametrize("present", [True, None])
-def test_rental_that_just_began_is_voided(django_capture_on_commit_callbacks: Capture, present: bool | None) -> None:
+def test_rental_that_just_began_is_voided(django_capture_on_commit_callbacks: Capture) -> None:
     rental = make_rental(start_time=timezone.now() - timedelta(minutes=2))
-    Cart.objects.update(present=present)
+    Cart.objects.update(present=True)
 
     not_opened(rental, django_capture_on_commit_callbacks)
 
     assert after(rental) == (RentalStatus.VOIDED, CartStatus.AVAILABLE, CartCondition.SUSPECT)
     assert reasons(rental) == [("voided", "customer: did not open", str(rental.customer_id))]
+    rental.refresh_from_db()
+    assert rental.end_reason == "customer: did not open"
 
 
-def test_rental_whose_cart_has_left_is_not_voided() -> None:
+@pytest.mark.parametrize("present", [False, None])
+def test_rental_whose_cart_is_not_seen_in_its_place_is_not_voided(present: bool | None) -> None:
     rental = make_rental(start_time=timezone.now())
-    Cart.objects.update(present=False)
+    Cart.objects.update(present=present)
 
     with pytest.raises(DomainError):
         services.report_not_opened(rental=rental, customer=rental.customer)

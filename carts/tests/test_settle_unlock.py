@@ -1,8 +1,11 @@
 """What the lock's answer means for the rental: evidence starts it, everything else voids it."""
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+from django.db import connection, transaction
 from django.utils import timezone
 
 from carts import services
@@ -13,11 +16,12 @@ from carts.tests.conftest import Capture, Pi
 from carts.tests.factories import make_cart, make_rental
 from core import outbox
 from core.models import StateChange
-from core.tests.race import race
+from core.tests.race import DEADLINE_S, race, wait_for
 from devices.enums import CommandStatus
 from devices.models import Command
 from devices.mqtt import inbound
 from devices.tests.messages import answer, answer_topic
+from tenants.tests.factories import make_phone, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -265,3 +269,73 @@ def test_settled_by_many_at_once_starts_once() -> None:
     assert failures == [None] * 5
     assert len(steps(rental)) == 1
     assert Cart.objects.get().status == CartStatus.RENTED
+
+
+def locks_waited_for() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted")
+        return int(cursor.fetchone()[0])
+
+
+def settled_twice_around_the_next_customer() -> tuple[str, str]:
+    """Two settle one failed unlock; between them the next customer takes the cart. Answers (cart, next rental)."""
+    rental, next_customer = make_pending(), make_user(phone=make_phone())
+    Command.objects.filter(pk=rental.unlock_command_id).update(
+        status=CommandStatus.EXPIRED, reason="expired", finished_at=timezone.now()
+    )
+
+    def settle() -> None:
+        services.rentals.settle_unlock(command_id=rental.unlock_command_id)
+
+    def take() -> None:
+        services.start_rental(cart=rental.cart, customer=next_customer, idempotency_key="next")
+
+    with ThreadPoolExecutor(2) as pool:
+        with transaction.atomic():
+            settle()
+            taking = pool.submit(closing_connection, take)
+            wait_for(lambda: locks_waited_for() == 1, "the next customer at the cart's lock")
+            settling = pool.submit(closing_connection, settle)
+            wait_for(lambda: locks_waited_for() == 2, "the second settle at the cart's lock")
+        taking.result(DEADLINE_S)
+        settling.result(DEADLINE_S)
+    assert steps(rental) == [("pending_unlock", "voided", "expired")]
+    return Cart.objects.get().status, Rental.objects.get(customer=next_customer).status
+
+
+def closing_connection(action: Callable[[], None]) -> None:
+    try:
+        action()
+    finally:
+        connection.close()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_second_settle_leaves_the_next_customers_cart_alone() -> None:
+    assert settled_twice_around_the_next_customer() == (CartStatus.RESERVED, RentalStatus.PENDING_UNLOCK)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_second_settle_would_free_it_if_it_did_not_notice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control: a settle that goes on although the rental had been settled."""
+    noticing = services.rentals._leave_opening
+    monkeypatch.setattr(services.rentals, "_leave_opening", lambda *args: noticing(*args) or True)
+
+    assert settled_twice_around_the_next_customer() == (CartStatus.AVAILABLE, RentalStatus.PENDING_UNLOCK)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_settle_that_waited_until_the_rental_ended_does_nothing(pi: Pi) -> None:
+    rental = make_pending()
+    stale = Rental.objects.select_related("cart", "branch", "unlock_command").get(pk=rental.pk)
+    pi.answers(rental, "done", seq=5)
+    pi.reports(rental.cart, lock="locked", present=True, seq=6)
+    rental.refresh_from_db()
+    before = steps(rental)
+
+    with transaction.atomic():
+        begun = services.rentals._begin(stale, rental.cart, rental.unlock_command)
+
+    rental.refresh_from_db()
+    assert (begun, rental.status, steps(rental)) == (False, RentalStatus.RETURNED, before)
+    assert Cart.objects.get().status == CartStatus.AVAILABLE
