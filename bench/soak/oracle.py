@@ -54,6 +54,8 @@ class Sighting:
     lied: bool = False
     cancelled: bool = False
     answers: set[tuple[str, str]] = field(default_factory=set)
+    # A message that is sent again is no new answer.
+    messages: set[str] = field(default_factory=set)
 
 
 class Oracle:
@@ -158,8 +160,9 @@ class Oracle:
         self.world.note(
             f"Pi {_short(device_id)} answers {_short(sighting.command_id)}: {outcome} {reason or ''}", *ids(sighting)
         )
-        if device_id != sighting.device_id or reason == "retained":
+        if device_id != sighting.device_id or reason == "retained" or message["message_id"] in sighting.messages:
             return
+        sighting.messages.add(message["message_id"])
         sighting.answers.add((outcome, reason or ""))
         if len(sighting.answers) > 1:
             self.broken("one command, one answer", f"{sorted(sighting.answers)}", *ids(sighting))
