@@ -25,9 +25,13 @@ def lock_cart(cart_id: UUID) -> Cart:
 
 
 def place_cart(*, branch: Branch, cart_number: int, controller: Controller, locker_id: int) -> Cart:
-    """Put a cart behind a lock; the same number in the branch is the same cart. The board's Pi learns of it."""
+    """Put a cart behind a lock; the same number in the branch is the same cart. The board's Pi learns of it.
+
+    Locks the cart. Raises `ValidationError` for a lock of another branch or of another cart.
+    """
     with transaction.atomic():
-        cart = Cart.objects.filter(branch=branch, cart_number=cart_number).select_related("controller").first()
+        rows = Cart.objects.select_for_update(of=("self",)).select_related("controller")
+        cart = rows.filter(branch=branch, cart_number=cart_number).first()
         if cart and cart.controller_id == controller.pk and cart.locker_id == locker_id:
             return cart
         before = cart.controller.device_id if cart and cart.controller else None
@@ -36,7 +40,7 @@ def place_cart(*, branch: Branch, cart_number: int, controller: Controller, lock
         if before != controller.device_id:
             cart.lock_seq = -1  # each Pi counts its own reports
         cart.full_clean()
-        cart.save()
+        cart.save(update_fields=None if cart._state.adding else ["controller", "locker_id", "lock_seq"])
         bump_config(device_ids=[pk for pk in {before, controller.device_id} if pk])
     return cart
 

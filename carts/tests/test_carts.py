@@ -1,8 +1,11 @@
 """Carts themselves: where they stand, their condition, and commands of staff."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
+from django.db.models import QuerySet
 
 from carts import services
 from carts.enums import CartCondition, CartStatus
@@ -11,7 +14,7 @@ from carts.tests.factories import make_cart, make_rental
 from core.errors import DomainError, InvalidInput, Unavailable
 from core.idempotency import KeyReused
 from core.models import StateChange
-from core.tests.race import race
+from core.tests.race import DEADLINE_S, race, wait_for
 from devices.models import Command, Device, Presence
 from devices.tests.factories import make_controller, make_device
 from tenants.tests.factories import make_user
@@ -55,6 +58,49 @@ def test_cart_does_not_hang_on_another_branchs_board() -> None:
 
     with pytest.raises(ValidationError):
         services.place_cart(branch=cart.branch, cart_number=cart.cart_number, controller=make_controller(), locker_id=0)
+
+
+def status_of_a_cart_moved_while_a_rental_began() -> str:
+    """The rental holds the cart's row when the move comes to it, and is committed before the move goes on."""
+    cart = make_cart()
+    elsewhere = make_controller(device=make_device(branch=cart.branch))
+
+    def move() -> None:
+        try:
+            services.place_cart(branch=cart.branch, cart_number=cart.cart_number, controller=elsewhere, locker_id=0)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            Cart.objects.filter(pk=cart.pk).update(status=CartStatus.RENTED)
+            moving = pool.submit(move)
+            wait_for(somebody_waits_for_a_lock, "the move at the cart's lock")
+        moving.result(DEADLINE_S)
+    cart.refresh_from_db()
+    assert cart.controller_id == elsewhere.pk
+    return cart.status
+
+
+def somebody_waits_for_a_lock() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
+        return bool(cursor.fetchone()[0])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_moving_a_cart_does_not_undo_what_happens_to_it_meanwhile() -> None:
+    assert status_of_a_cart_moved_while_a_rental_began() == CartStatus.RENTED
+
+
+@pytest.mark.django_db(transaction=True)
+def test_moving_a_cart_would_undo_it_without_the_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control: the row read without its lock and saved whole."""
+    save = Cart.save
+    monkeypatch.setattr(QuerySet, "select_for_update", lambda rows, **options: rows)
+    monkeypatch.setattr(Cart, "save", lambda cart, **options: save(cart))
+
+    assert status_of_a_cart_moved_while_a_rental_began() == CartStatus.AVAILABLE
 
 
 @pytest.mark.parametrize("constraint", ["cart_number_once_in_branch", "locker_once_on_board"])
