@@ -11,9 +11,11 @@ from django.utils import timezone
 from carts.enums import OPEN_RENTALS, RUNNING_RENTALS, CartCondition, CartStatus, LockState, RentalStatus
 from carts.models import Cart, Rental
 from core.errors import NotFound
+from devices.enums import DeviceState
 from devices.targets import LockTarget
 from tenants import access
 from tenants.models import Branch, User
+from tenants.selectors import branches_rented_at
 
 Requester = User | AnonymousUser
 _RENTAL_RELATIONS = ("cart", "branch__chain", "unlock_command", "customer")
@@ -30,7 +32,7 @@ def lock_targets_of_device(device_id: UUID) -> list[LockTarget]:
 
 
 def free_carts(branch_id: UUID) -> QuerySet[Cart]:
-    """Carts of a branch that can be rented right now: free, healthy, latched, and their Pi can be reached."""
+    """Carts of a branch that can be rented right now: free, healthy, latched, and their Pi is let in and reachable."""
     return Cart.objects.filter(
         Q(present__isnull=True) | Q(present=True),
         branch_id=branch_id,
@@ -38,6 +40,7 @@ def free_carts(branch_id: UUID) -> QuerySet[Cart]:
         branch__chain__active=True,
         status=CartStatus.AVAILABLE,
         condition=CartCondition.OK,
+        controller__device__state=DeviceState.ACTIVE,
         controller__device__presence__connection_id__isnull=False,
     ).exclude(lock_state=LockState.UNLOCKED)
 
@@ -62,7 +65,8 @@ def carts_visible_to(user: Requester, branch: Branch, permission: str = "carts:v
     carts = Cart.objects.filter(branch=branch).select_related("branch__chain")
     seen = access.visible(user, carts, permission)
     if permission == "carts:view" and not access.may(user, permission, branch):
-        return free_carts(branch.pk).select_related("branch__chain") if _is_customer(user, branch) else carts.none()
+        free = free_carts(branch.pk).select_related("branch__chain")
+        return free if branch.pk in branches_rented_at(user) else carts.none()
     return seen
 
 
@@ -133,10 +137,6 @@ def rental_stats(branch: Branch, since: Any = None) -> dict[str, Any]:
     )
     average = found.pop("average")
     return {**found, "average_minutes": round(average.total_seconds() / 60, 1) if average else None}
-
-
-def _is_customer(user: Requester, branch: Branch) -> bool:
-    return user.is_authenticated and branch.grants.filter(user_id=user.pk, role__code="customer").exists()
 
 
 def open_rentals(branch: Branch) -> QuerySet[Rental]:

@@ -7,6 +7,7 @@ from django.db.models import QuerySet
 
 from core.errors import NotFound
 from tenants import access
+from tenants.enums import RoleCode
 from tenants.models import Branch, Chain, User
 
 Requester = User | AnonymousUser
@@ -20,10 +21,15 @@ def chains_visible_to(user: Requester) -> QuerySet[Chain]:
 def branches_visible_to(user: Requester, permission: str = "branches:view") -> QuerySet[Branch]:
     """Branches this person may see, or holds another permission on. Customers see those they rented at."""
     branches = access.visible(user, Branch.objects.select_related("chain"), permission)
-    if permission == "branches:view" and user.is_authenticated:
-        own = Branch.objects.select_related("chain").filter(grants__user=user, grants__role__code="customer")
-        return (branches | own).distinct()
+    if permission == "branches:view" and (rented := branches_rented_at(user)):
+        return branches | Branch.objects.select_related("chain").filter(pk__in=rented)
     return branches
+
+
+def branches_rented_at(user: Requester) -> frozenset[UUID]:
+    """Branches this person is a customer of, by a grant in force. No query once the grants are known."""
+    grants = access.grants_of(user)
+    return frozenset(grant.branch_id for grant in grants if grant.branch_id and grant.role.code == RoleCode.CUSTOMER)
 
 
 def branch_visible_to(user: Requester, branch_id: UUID, permission: str = "branches:view") -> Branch:

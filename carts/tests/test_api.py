@@ -12,7 +12,10 @@ from django.utils import timezone
 
 from carts.enums import CartCondition, LockState, RentalStatus
 from carts.models import Cart, Rental
+from carts.selectors import carts_visible_to
 from carts.tests.factories import make_cart, make_rental
+from devices.enums import DeviceState
+from devices.models import Device
 from devices.tests.api_client import Api
 from devices.tests.messages import wire_time
 from tenants.models import User
@@ -81,6 +84,23 @@ def test_customer_of_the_branch_sees_the_carts_that_are_free(people: People, car
 
     assert numbers(get(people.dora, people, "carts")) == [1]
     assert numbers(get(people.alice, people, "carts")) == [1, 2, 3, 4, 5]
+
+
+def test_customer_whose_grant_is_over_finds_no_branch_and_no_cart(people: People, cart: Cart) -> None:
+    before = get(people.dora, people, "carts").status_code
+
+    people.dora.grants.update(expires_at=timezone.now() - timedelta(seconds=1))
+
+    assert (before, get(people.dora, people, "carts").status_code) == (200, 404)
+    assert Api(people.dora).get("branches").json()["results"] == []
+    assert not carts_visible_to(User.objects.get(pk=people.dora.pk), people.branch).exists()
+
+
+@pytest.mark.parametrize("state", [state for state in DeviceState if state != DeviceState.ACTIVE])
+def test_cart_behind_a_pi_that_is_not_let_in_is_not_free(people: People, cart: Cart, state: str) -> None:
+    Device.objects.update(state=state)
+
+    assert numbers(get(people.dora, people, "carts")) == []
 
 
 def test_customer_sees_own_rentals_only(people: People, cart: Cart) -> None:
