@@ -90,7 +90,15 @@ def wait_for(what: str, condition: Callable[[], bool], within_s: float = 60.0) -
 
 def _line(folder: Path, url: str) -> Service:
     ready = folder / "line.ready"
-    command: tuple[str, ...] = (sys.executable, "-m", "bench.line", "--link", str(folder / "line"), "--board", BOARDS[0])
+    command: tuple[str, ...] = (
+        sys.executable,
+        "-m",
+        "bench.line",
+        "--link",
+        str(folder / "line"),
+        "--board",
+        BOARDS[0],
+    )
     command += ("--http", url.removeprefix("http://"), "--ready-file", str(ready))
     return Service(name="line", command=command, ready_file=ready)
 

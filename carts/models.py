@@ -7,6 +7,7 @@ from uuid import uuid4
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from carts.enums import OPEN_RENTALS, CartCondition, CartStatus, LockState, RentalStatus
@@ -28,22 +29,28 @@ class Cart(models.Model):
     branch_path: ClassVar[str] = "branch"
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
-    branch = models.ForeignKey(Branch, on_delete=models.PROTECT, related_name="carts")
-    cart_number = models.PositiveIntegerField()
-    controller = models.ForeignKey(Controller, on_delete=models.PROTECT, null=True, blank=True, related_name="carts")
-    locker_id = models.PositiveSmallIntegerField(default=0, help_text=_("Lock on the board, from 0."))
+    branch = models.ForeignKey(Branch, on_delete=models.PROTECT, related_name="carts", verbose_name=_("branch"))
+    cart_number = models.PositiveIntegerField(_("number"))
+    controller = models.ForeignKey(
+        Controller, on_delete=models.PROTECT, null=True, blank=True, related_name="carts", verbose_name=_("lock board")
+    )
+    locker_id = models.PositiveSmallIntegerField(_("lock"), default=0, help_text=_("Lock on the board, from 0."))
     public_code = models.CharField(max_length=12, unique=True, default=new_public_code, editable=False)
-    status = models.CharField(max_length=12, choices=CartStatus, default=CartStatus.AVAILABLE)
-    condition = models.CharField(max_length=12, choices=CartCondition, default=CartCondition.OK)
-    maintenance_notes = models.TextField(blank=True)
-    lock_state = models.CharField(max_length=10, choices=LockState, default=LockState.UNKNOWN)
-    present = models.BooleanField(null=True, blank=True, help_text=_("What the sensor behind the lock says."))
+    status = models.CharField(_("use"), max_length=12, choices=CartStatus, default=CartStatus.AVAILABLE)
+    condition = models.CharField(_("condition"), max_length=12, choices=CartCondition, default=CartCondition.OK)
+    maintenance_notes = models.TextField(_("maintenance notes"), blank=True)
+    lock_state = models.CharField(_("lock state"), max_length=10, choices=LockState, default=LockState.UNKNOWN)
+    present = models.BooleanField(
+        _("cart is there"), null=True, blank=True, help_text=_("What the sensor behind the lock says.")
+    )
     lock_seq = models.BigIntegerField(default=-1, help_text=_("Order of the last report; older ones are ignored."))
-    lock_reported_at = models.DateTimeField(null=True, blank=True)
-    last_used = models.DateTimeField(null=True, blank=True)
-    created_at = models.DateTimeField(auto_now_add=True)
+    lock_reported_at = models.DateTimeField(_("lock reported"), null=True, blank=True)
+    last_used = models.DateTimeField(_("last used"), null=True, blank=True)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     class Meta:
+        verbose_name = _("cart")
+        verbose_name_plural = _("carts")
         ordering = ["cart_number"]
         constraints = [
             models.UniqueConstraint(fields=["branch", "cart_number"], name="cart_number_once_in_branch"),
@@ -53,7 +60,7 @@ class Cart(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.cart_number}"
+        return gettext("Cart %(number)s") % {"number": self.cart_number}
 
     @property
     def is_locked(self) -> bool:
@@ -74,19 +81,23 @@ class Rental(models.Model):
     owner_path: ClassVar[str] = "customer"
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
-    cart = models.ForeignKey(Cart, on_delete=models.PROTECT, related_name="rentals")
-    branch = models.ForeignKey(Branch, on_delete=models.PROTECT, related_name="rentals")
-    customer = models.ForeignKey(User, on_delete=models.PROTECT, related_name="rentals")
-    status = models.CharField(max_length=16, choices=RentalStatus, default=RentalStatus.PENDING_UNLOCK)
-    unlock_command = models.OneToOneField(Command, on_delete=models.SET_NULL, null=True, related_name="rental")
-    created_at = models.DateTimeField(auto_now_add=True)
-    start_time = models.DateTimeField(null=True, blank=True)
-    expected_return = models.DateTimeField(null=True, blank=True)
-    actual_return = models.DateTimeField(null=True, blank=True)
-    end_reason = models.CharField(max_length=200, blank=True)
-    notes = models.TextField(blank=True)
+    cart = models.ForeignKey(Cart, on_delete=models.PROTECT, related_name="rentals", verbose_name=_("cart"))
+    branch = models.ForeignKey(Branch, on_delete=models.PROTECT, related_name="rentals", verbose_name=_("branch"))
+    customer = models.ForeignKey(User, on_delete=models.PROTECT, related_name="rentals", verbose_name=_("customer"))
+    status = models.CharField(_("status"), max_length=16, choices=RentalStatus, default=RentalStatus.PENDING_UNLOCK)
+    unlock_command = models.OneToOneField(
+        Command, on_delete=models.SET_NULL, null=True, related_name="rental", verbose_name=_("unlock command")
+    )
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    start_time = models.DateTimeField(_("started"), null=True, blank=True)
+    expected_return = models.DateTimeField(_("expected back"), null=True, blank=True)
+    actual_return = models.DateTimeField(_("came back"), null=True, blank=True)
+    end_reason = models.CharField(_("why it ended"), max_length=200, blank=True)
+    notes = models.TextField(_("notes"), blank=True)
 
     class Meta:
+        verbose_name = _("rental")
+        verbose_name_plural = _("rentals")
         ordering = ["-created_at"]
         constraints = [
             models.UniqueConstraint(
@@ -105,7 +116,7 @@ class Rental(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"cart {self.cart.cart_number}, {self.get_status_display()}"
+        return f"{self.cart}, {self.get_status_display()}"
 
     @property
     def duration_minutes(self) -> int | None:

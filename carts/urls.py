@@ -1,16 +1,26 @@
 """Customer and manager pages."""
 
-from django.urls import path
+from django.urls import path, register_converter
+from django.urls.converters import StringConverter
 
 from carts.views import control, customer
 
+
+class PublicCodeConverter(StringConverter):
+    """What may stand in a cart's QR code; nothing else is looked up."""
+
+    regex = "[2-9a-z]{10,12}"
+
+
+register_converter(PublicCodeConverter, "public_code")
+
 app_name = "carts"
 urlpatterns = [
-    path("s/<str:public_code>", customer.cart, name="cart"),
-    path("s/<str:public_code>/phone", customer.phone, name="phone"),
-    path("s/<str:public_code>/code", customer.code, name="code"),
-    path("s/<str:public_code>/resend", customer.resend, name="resend"),
-    path("s/<str:public_code>/unlock", customer.unlock, name="unlock"),
+    path("s/<public_code:public_code>", customer.cart, name="cart"),
+    path("s/<public_code:public_code>/phone", customer.phone, name="phone"),
+    path("s/<public_code:public_code>/code", customer.code, name="code"),
+    path("s/<public_code:public_code>/resend", customer.resend, name="resend"),
+    path("s/<public_code:public_code>/unlock", customer.unlock, name="unlock"),
     path("r/<uuid:rental_id>", customer.rental, name="rental-detail"),
     path("r/<uuid:rental_id>/return", customer.rental_return, name="rental-return"),
     path("r/<uuid:rental_id>/did-not-open", customer.rental_did_not_open, name="rental-did-not-open"),

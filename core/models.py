@@ -2,22 +2,25 @@
 
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
 
 
 class OutboxMessage(models.Model):
     """One event for one receiver: written with the change it tells of, done once the receiver has succeeded."""
 
-    event = models.CharField(max_length=120)
+    event = models.CharField(_("event"), max_length=120)
     payload = models.JSONField()
-    receiver = models.CharField(max_length=160)
-    created_at = models.DateTimeField(auto_now_add=True)
-    available_at = models.DateTimeField(help_text="Not delivered before; moved on by each failure.")
-    attempts = models.PositiveSmallIntegerField(default=0)
-    done_at = models.DateTimeField(null=True, blank=True)
-    parked_at = models.DateTimeField(null=True, blank=True, help_text="Given up; waits for a person.")
-    last_error = models.TextField(blank=True)
+    receiver = models.CharField(_("receiver"), max_length=160)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    available_at = models.DateTimeField(_("next try"), help_text="Not delivered before; moved on by each failure.")
+    attempts = models.PositiveSmallIntegerField(_("tries"), default=0)
+    done_at = models.DateTimeField(_("delivered"), null=True, blank=True)
+    parked_at = models.DateTimeField(_("given up"), null=True, blank=True, help_text="Given up; waits for a person.")
+    last_error = models.TextField(_("last error"), blank=True)
 
     class Meta:
+        verbose_name = _("outbox message")
+        verbose_name_plural = _("outbox messages")
         indexes = [
             models.Index(
                 fields=["available_at"],
@@ -35,14 +38,18 @@ class StateChange(models.Model):
 
     entity = models.CharField(max_length=60)
     entity_id = models.UUIDField()
-    field = models.CharField(max_length=40)
-    from_state = models.CharField(max_length=40)
-    to_state = models.CharField(max_length=40)
-    reason = models.CharField(max_length=200, blank=True)
-    actor = models.CharField(max_length=80, blank=True, help_text="A user's id, a device's id or the name of a job.")
-    at = models.DateTimeField(auto_now_add=True)
+    field = models.CharField(_("field"), max_length=40)
+    from_state = models.CharField(_("from state"), max_length=40)
+    to_state = models.CharField(_("to state"), max_length=40)
+    reason = models.CharField(_("reason"), max_length=200, blank=True)
+    actor = models.CharField(
+        _("done by"), max_length=80, blank=True, help_text="A user's id, a device's id or the name of a job."
+    )
+    at = models.DateTimeField(_("time"), auto_now_add=True)
 
     class Meta:
+        verbose_name = _("state change")
+        verbose_name_plural = _("state changes")
         indexes = [models.Index(fields=["entity_id", "-at"])]
 
     def __str__(self) -> str:

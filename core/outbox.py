@@ -21,6 +21,7 @@ from django.utils import timezone
 from psycopg.types.json import Jsonb
 
 from core.models import OutboxMessage
+from core.rows import note
 
 logger = logging.getLogger(__name__)
 
@@ -111,6 +112,18 @@ def sweep(limit: int = 500) -> int:
 def forget_done() -> int:
     """Delete rows delivered long ago; parked ones stay for a person."""
     return OutboxMessage.objects.filter(done_at__lt=timezone.now() - KEEP_DONE).delete()[0]
+
+
+def try_again(*, message: OutboxMessage, actor: object) -> bool:
+    """Take a message off the shelf and deliver it now; when it fails again, the sweep goes on trying.
+
+    False when it was not parked or failed again.
+    """
+    parked = OutboxMessage.objects.filter(pk=message.pk, parked_at__isnull=False)
+    if not parked.update(parked_at=None, attempts=0, available_at=timezone.now()):
+        return False
+    note("tried again", message, actor=actor)
+    return deliver(message.pk)
 
 
 def _note_failure(message_id: int, error: Exception) -> None:

@@ -1,7 +1,14 @@
 """Periodic tasks as rows: written when missing, so that an edit made in the admin survives a deployment."""
 
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from celery import current_app
+
+from core.rows import note
+
+if TYPE_CHECKING:
+    from django_celery_beat.models import PeriodicTask
 
 _periodic: dict[str, timedelta] = {}
 
@@ -25,3 +32,27 @@ def upsert_periodic_tasks(sender: Any = None, **kwargs: Any) -> None:
             every=int(every.total_seconds()), period=IntervalSchedule.SECONDS
         )
         PeriodicTask.objects.get_or_create(name=name, defaults={"task": name, "interval": schedule})
+
+
+def pause_task(*, task: "PeriodicTask", actor: object) -> None:
+    """Nothing sends it until somebody resumes it."""
+    _enable(task, False)
+    note("paused", task, actor=actor)
+
+
+def resume_task(*, task: "PeriodicTask", actor: object) -> None:
+    """Send it again, as its schedule says."""
+    _enable(task, True)
+    note("resumed", task, actor=actor)
+
+
+def run_task_now(*, task: "PeriodicTask", actor: object) -> None:
+    """Send it to a worker once, whatever its schedule says."""
+    current_app.send_task(task.task, headers={"periodic_task_name": task.name})
+    note("run by hand", task, actor=actor)
+
+
+def _enable(task: "PeriodicTask", enabled: bool) -> None:
+    """Through `save()`, which tells beat; it also forgets the last run of a task that pauses."""
+    task.enabled = enabled
+    task.save(update_fields=["enabled", "last_run_at"])

@@ -21,24 +21,27 @@ class Device(models.Model):
     branch_path: ClassVar[str] = "branch"
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
-    branch = models.ForeignKey(Branch, on_delete=models.PROTECT, related_name="devices")
-    name = models.CharField(max_length=100)
+    branch = models.ForeignKey(Branch, on_delete=models.PROTECT, related_name="devices", verbose_name=_("branch"))
+    name = models.CharField(_("name"), max_length=100)
     mac_address = models.CharField(
+        _("MAC address"),
         max_length=17,
         unique=True,
         null=True,
         blank=True,
         validators=[RegexValidator(r"^([0-9A-F]{2}:){5}[0-9A-F]{2}\Z", _("Like AA:BB:CC:DD:EE:FF."))],
     )
-    serial_number = models.CharField(max_length=100, blank=True)
-    state = models.CharField(max_length=20, choices=DeviceState, default=DeviceState.PREPARED)
-    firmware_version = models.CharField(max_length=20, blank=True)
-    wanted_firmware = models.CharField(max_length=20, blank=True)
-    config_version = models.PositiveIntegerField(default=1)
+    serial_number = models.CharField(_("serial number"), max_length=100, blank=True)
+    state = models.CharField(_("state"), max_length=20, choices=DeviceState, default=DeviceState.PREPARED)
+    firmware_version = models.CharField(_("firmware"), max_length=20, blank=True)
+    wanted_firmware = models.CharField(_("wanted firmware"), max_length=20, blank=True)
+    config_version = models.PositiveIntegerField(_("configuration version"), default=1)
     claim_hash = models.CharField(max_length=64, blank=True, help_text="Of the claim a waiting Pi asks again with.")
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     class Meta:
+        verbose_name = _("device")
+        verbose_name_plural = _("devices")
         ordering = ["name"]
         constraints = [models.UniqueConstraint(fields=["branch", "name"], name="device_name_once_in_branch")]
 
@@ -52,26 +55,31 @@ class Presence(models.Model):
     chain_path: ClassVar[str] = "device__branch__chain"
     branch_path: ClassVar[str] = "device__branch"
 
-    device = models.OneToOneField(Device, on_delete=models.CASCADE, primary_key=True, related_name="presence")
-    state = models.CharField(max_length=10, choices=PresenceState, default=PresenceState.OFFLINE)
-    connection_id = models.UUIDField(null=True, help_text="Of the MQTT connection that is up; none when it is down.")
+    device = models.OneToOneField(
+        Device, on_delete=models.CASCADE, primary_key=True, related_name="presence", verbose_name=_("device")
+    )
+    state = models.CharField(_("state"), max_length=10, choices=PresenceState, default=PresenceState.OFFLINE)
+    connection_id = models.UUIDField(
+        _("connection id"), null=True, help_text="Of the MQTT connection that is up; none when it is down."
+    )
     lost_connection_id = models.UUIDField(null=True, help_text="Of the last connection whose end was told.")
     connection_told_at = models.DateTimeField(null=True, help_text="Of the last word on it, by the device's clock.")
-    boot_id = models.UUIDField(null=True)
-    connected_at = models.DateTimeField(null=True)
-    last_heartbeat_at = models.DateTimeField(null=True)
-    uptime_s = models.PositiveIntegerField(null=True)
-    outbox_depth = models.PositiveIntegerField(null=True)
-    load_1m = models.FloatField(null=True)
-    cpu_c = models.FloatField(null=True)
-    disk_free_mb = models.PositiveIntegerField(null=True)
-    config_version = models.PositiveIntegerField(null=True)
+    boot_id = models.UUIDField(_("boot id"), null=True)
+    connected_at = models.DateTimeField(_("connected"), null=True)
+    last_heartbeat_at = models.DateTimeField(_("last heartbeat"), null=True)
+    uptime_s = models.PositiveIntegerField(_("uptime (s)"), null=True)
+    outbox_depth = models.PositiveIntegerField(_("messages waiting on it"), null=True)
+    load_1m = models.FloatField(_("load (1 min)"), null=True)
+    cpu_c = models.FloatField(_("CPU temperature (°C)"), null=True)
+    disk_free_mb = models.PositiveIntegerField(_("free disk (MB)"), null=True)
+    config_version = models.PositiveIntegerField(_("configuration version"), null=True)
 
     class Meta:
-        verbose_name_plural = "presence"
+        verbose_name = _("presence")
+        verbose_name_plural = _("presence")
 
     def __str__(self) -> str:
-        return f"{self.device_id}: {self.state}"
+        return str(self.device)
 
 
 class DeviceToken(models.Model):
@@ -109,7 +117,9 @@ class EnrolmentCode(models.Model):
     chain_path: ClassVar[str] = "branch__chain"
     branch_path: ClassVar[str] = "branch"
 
-    branch = models.ForeignKey(Branch, on_delete=models.CASCADE, related_name="enrolment_codes")
+    branch = models.ForeignKey(
+        Branch, on_delete=models.CASCADE, related_name="enrolment_codes", verbose_name=_("branch")
+    )
     device = models.ForeignKey(
         Device,
         on_delete=models.CASCADE,
@@ -117,12 +127,19 @@ class EnrolmentCode(models.Model):
         blank=True,
         related_name="enrolment_codes",
         help_text=_("Whoever enrols becomes this prepared device."),
+        verbose_name=_("device"),
     )
     code_hmac = models.CharField(max_length=64, unique=True)
-    created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
-    created_at = models.DateTimeField(auto_now_add=True)
-    expires_at = models.DateTimeField()
-    used_at = models.DateTimeField(null=True, blank=True)
+    created_by = models.ForeignKey(
+        User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+", verbose_name=_("made by")
+    )
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    expires_at = models.DateTimeField(_("expires"))
+    used_at = models.DateTimeField(_("used"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("enrolment code")
+        verbose_name_plural = _("enrolment codes")
 
     def __str__(self) -> str:
         return f"code for {self.branch.code}"
@@ -134,8 +151,10 @@ class KnownMac(models.Model):
     chain_path: ClassVar[str] = "chain"
     branch_path: ClassVar[str] = ""
 
-    chain = models.ForeignKey(Chain, on_delete=models.CASCADE, related_name="known_macs")
-    mac_address = models.CharField(max_length=17, validators=Device._meta.get_field("mac_address").validators)
+    chain = models.ForeignKey(Chain, on_delete=models.CASCADE, related_name="known_macs", verbose_name=_("chain"))
+    mac_address = models.CharField(
+        _("MAC address"), max_length=17, validators=Device._meta.get_field("mac_address").validators
+    )
 
     class Meta:
         verbose_name = _("known MAC address")
@@ -153,16 +172,21 @@ class Controller(models.Model):
     branch_path: ClassVar[str] = "device__branch"
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
-    device = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="controllers")
-    address = models.PositiveSmallIntegerField(validators=[MaxValueValidator(32)])
-    port = models.CharField(max_length=50, default=DEFAULT_PORT)
-    baudrate = models.PositiveIntegerField(default=19200)
-    protocol = models.CharField(max_length=20, choices=Protocol, default=Protocol.KERONG_CU16)
+    device = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="controllers", verbose_name=_("device"))
+    address = models.PositiveSmallIntegerField(_("address on the bus"), validators=[MaxValueValidator(32)])
+    port = models.CharField(_("port"), max_length=50, default=DEFAULT_PORT)
+    baudrate = models.PositiveIntegerField(_("baud rate"), default=19200)
+    protocol = models.CharField(_("protocol"), max_length=20, choices=Protocol, default=Protocol.KERONG_CU16)
     hook_closed_bit = models.PositiveSmallIntegerField(
-        default=1, validators=[MaxValueValidator(1)], help_text=_("What the hook's bit reads when it is closed.")
+        _("bit of a closed hook"),
+        default=1,
+        validators=[MaxValueValidator(1)],
+        help_text=_("What the hook's bit reads when it is closed."),
     )
 
     class Meta:
+        verbose_name = _("lock board")
+        verbose_name_plural = _("lock boards")
         ordering = ["port", "address"]
         constraints = [
             models.UniqueConstraint(fields=["device", "port", "address"], name="controller_address_once_on_bus"),
@@ -180,28 +204,34 @@ class Command(models.Model):
     branch_path: ClassVar[str] = "device__branch"
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
-    device = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="commands")
-    type = models.CharField(max_length=20)
-    target_id = models.UUIDField(null=True, help_text="The cart, for cart commands.")
-    topic = models.CharField(max_length=256)
+    device = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="commands", verbose_name=_("device"))
+    type = models.CharField(_("type"), max_length=20)
+    target_id = models.UUIDField(_("cart id"), null=True, help_text="The cart, for cart commands.")
+    topic = models.CharField(_("topic"), max_length=256)
     args = models.JSONField(default=dict)
-    connection_id = models.UUIDField(null=True, help_text="The connection it is addressed to; no other may act on it.")
-    status = models.CharField(max_length=10, choices=CommandStatus, default=CommandStatus.QUEUED)
-    actor = models.CharField(max_length=80, blank=True)
-    issued_at = models.DateTimeField()
-    expires_at = models.DateTimeField()
-    lease_until = models.DateTimeField(null=True, help_text="Until then one bridge is publishing it.")
+    connection_id = models.UUIDField(
+        _("connection id"), null=True, help_text="The connection it is addressed to; no other may act on it."
+    )
+    status = models.CharField(_("status"), max_length=10, choices=CommandStatus, default=CommandStatus.QUEUED)
+    actor = models.CharField(_("done by"), max_length=80, blank=True)
+    issued_at = models.DateTimeField(_("issued"))
+    expires_at = models.DateTimeField(_("expires"))
+    lease_until = models.DateTimeField(
+        _("being sent until"), null=True, help_text="Until then one bridge is publishing it."
+    )
     sent_at = models.DateTimeField(null=True)
     acked_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
-    reason = models.CharField(max_length=20, blank=True)
-    lock = models.CharField(max_length=10, blank=True)
-    present = models.BooleanField(null=True)
-    seq = models.BigIntegerField(null=True)
+    reason = models.CharField(_("reason"), max_length=20, blank=True)
+    lock = models.CharField(_("lock"), max_length=10, blank=True)
+    present = models.BooleanField(_("cart is there"), null=True)
+    seq = models.BigIntegerField(_("order of the report"), null=True)
     timing_ms = models.JSONField(default=dict)
     late_result = models.JSONField(null=True, help_text="What came after the time-out; it changed nothing.")
 
     class Meta:
+        verbose_name = _("command")
+        verbose_name_plural = _("commands")
         ordering = ["-issued_at"]
         indexes = [
             models.Index(fields=["expires_at"], condition=Q(status__in=OPEN_COMMANDS), name="command_open"),
@@ -217,14 +247,16 @@ class Command(models.Model):
 class InboundMessage(models.Model):
     """A device's message as it came, once: a second one with its id is a duplicate."""
 
-    source_id = models.UUIDField(help_text="The device or cart of the topic.")
-    message_id = models.UUIDField()
-    topic = models.CharField(max_length=256)
+    source_id = models.UUIDField(_("source id"), help_text="The device or cart of the topic.")
+    message_id = models.UUIDField(_("message id"))
+    topic = models.CharField(_("topic"), max_length=256)
     payload = models.JSONField()
-    received_at = models.DateTimeField(db_index=True)
-    rejected = models.CharField(max_length=60, blank=True, help_text="Why it had no effect.")
+    received_at = models.DateTimeField(_("received"), db_index=True)
+    rejected = models.CharField(_("rejected because"), max_length=60, blank=True, help_text="Why it had no effect.")
 
     class Meta:
+        verbose_name = _("inbound message")
+        verbose_name_plural = _("inbound messages")
         constraints = [models.UniqueConstraint(fields=["source_id", "message_id"], name="inbound_message_once")]
 
     def __str__(self) -> str:
@@ -238,15 +270,21 @@ class TelemetryEvent(models.Model):
     branch_path: ClassVar[str] = "branch"
 
     id = models.BigAutoField(primary_key=True)
-    device = models.ForeignKey(Device, on_delete=models.DO_NOTHING, related_name="telemetry", db_constraint=False)
-    branch = models.ForeignKey(Branch, on_delete=models.DO_NOTHING, related_name="telemetry", db_constraint=False)
-    event_id = models.UUIDField()
-    event_type = models.CharField(max_length=50)
+    device = models.ForeignKey(
+        Device, on_delete=models.DO_NOTHING, related_name="telemetry", db_constraint=False, verbose_name=_("device")
+    )
+    branch = models.ForeignKey(
+        Branch, on_delete=models.DO_NOTHING, related_name="telemetry", db_constraint=False, verbose_name=_("branch")
+    )
+    event_id = models.UUIDField(_("event id"))
+    event_type = models.CharField(_("type"), max_length=50)
     event_data = models.JSONField()
-    timestamp = models.DateTimeField()
-    received_at = models.DateTimeField()
+    timestamp = models.DateTimeField(_("noticed"))
+    received_at = models.DateTimeField(_("received"))
 
     class Meta:
+        verbose_name = _("telemetry event")
+        verbose_name_plural = _("telemetry events")
         ordering = ["-timestamp"]
 
     def __str__(self) -> str:

@@ -1,8 +1,8 @@
 """Who sees what, who may do what, and why. The only module that decides it.
 
-A model says where its tenants are: `chain_path` and `branch_path` (look-ups from the model, "pk" for itself) and, where
-a person owns rows by being their subject, `owner_path`. Another tenant's row does not exist: look-ups go through
-`visible`, so that a stranger gets 404, and only then ask `may`.
+A model says where its tenants are: `chain_path` and `branch_path` (look-ups from the model, "pk" for itself; a tuple
+where one of several leads there) and, where a person owns rows by being their subject, `owner_path`. Another tenant's
+row does not exist: look-ups go through `visible`, so that a stranger gets 404, and only then ask `may`.
 
 All grants of a person are read in one query and kept on the user object, which lives as long as the request.
 """
@@ -15,6 +15,7 @@ from uuid import UUID
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from core.errors import NotAllowed
 from tenants.enums import GrantScope, RoleCode
@@ -22,7 +23,7 @@ from tenants.enums import GrantScope, RoleCode
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
 
-    from tenants.models import Grant, User
+    from tenants.models import Branch, Chain, Grant, User
 
 M = TypeVar("M", bound=models.Model)
 
@@ -62,19 +63,21 @@ def person(user: "User | AnonymousUser") -> "User":
 
 def grants_of(user: "User | AnonymousUser") -> list["Grant"]:
     """Grants in force, with their roles. One query the first time."""
-    from tenants.models import Grant
-
     if not user.is_authenticated or not user.is_active:
         return []
     kept: list[Grant] | None = getattr(user, _KEPT, None)
     if kept is None:
-        kept = list(
-            Grant.objects.filter(
-                Q(expires_at__isnull=True) | Q(expires_at__gt=timezone.now()), user=user
-            ).select_related("role", "branch")
-        )
+        kept = _in_force(user)
         setattr(user, _KEPT, kept)
     return kept
+
+
+def _in_force(user: "User") -> list["Grant"]:
+    from tenants.models import Grant
+
+    now = timezone.now()
+    rows = Grant.objects.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now), user=user)
+    return list(rows.select_related("role", "branch"))
 
 
 def permits(permissions: Iterable[str], wanted: str) -> bool:
@@ -100,10 +103,10 @@ def visible(user: "User | AnonymousUser", queryset: models.QuerySet[M], permissi
         return queryset
     model = queryset.model
     condition = Q(pk__in=[])
-    if found.chains and (path := getattr(model, "chain_path", "")):
-        condition |= Q(**{f"{path}__in": found.chains})
-    if found.branches and (path := getattr(model, "branch_path", "")):
-        condition |= Q(**{f"{path}__in": found.branches})
+    if found.chains:
+        condition |= _any_of(_paths(model, "chain_path"), found.chains)
+    if found.branches:
+        condition |= _any_of(_paths(model, "branch_path"), found.branches)
     if user.is_authenticated and user.is_active and permission in OWN and (path := getattr(model, "owner_path", "")):
         condition |= Q(**{path: user.pk})
     rows = queryset.filter(condition)
@@ -123,6 +126,26 @@ def may(user: "User | AnonymousUser", permission: str, thing: object = None) -> 
     return Decision(False, f"no grant holds {permission} there")
 
 
+def holds_all(actor: "User", permissions: Iterable[str], place: "Chain | Branch | None") -> bool:
+    """Whether `actor` holds each permission there, so that they may give it or take it; None is the whole platform."""
+    if place is not None:
+        return all(may(actor, permission, place) for permission in permissions)
+    return all(reach(actor, permission).everywhere for permission in permissions)
+
+
+def outranks(actor: "User", other: "User") -> bool:
+    """Whether `actor` holds whatever `other` does, or would with an open account: being them would win nothing."""
+    if actor.pk == other.pk:
+        return True
+    return all(holds_all(actor, grant.role.permissions, grant.branch or grant.chain) for grant in _in_force(other))
+
+
+def require_rank(actor: "User | None", other: "User") -> None:
+    """Raise `NotAllowed` unless `actor` outranks `other`. None is the product itself."""
+    if actor is not None and not outranks(actor, other):
+        raise NotAllowed(_("This person may do more than you may."))
+
+
 def is_platform_staff(user: "User | AnonymousUser") -> bool:
     """Holds a staff role on the platform."""
     return any(grant.scope == GrantScope.PLATFORM and grant.role.code != RoleCode.CUSTOMER for grant in grants_of(user))
@@ -140,8 +163,17 @@ def _covers(grant: "Grant", thing: object) -> bool:
     if thing is None:
         return True
     if grant.scope == GrantScope.CHAIN:
-        return _walk(thing, getattr(type(thing), "chain_path", "")) == grant.chain_id
-    return _walk(thing, getattr(type(thing), "branch_path", "")) == grant.branch_id
+        return any(_walk(thing, path) == grant.chain_id for path in _paths(type(thing), "chain_path"))
+    return any(_walk(thing, path) == grant.branch_id for path in _paths(type(thing), "branch_path"))
+
+
+def _paths(model: type, name: str) -> tuple[str, ...]:
+    found = getattr(model, name, "")
+    return found if isinstance(found, tuple) else (found,) if found else ()
+
+
+def _any_of(paths: tuple[str, ...], keys: frozenset[UUID]) -> Q:
+    return Q.create([(f"{path}__in", keys) for path in paths], connector=Q.OR) if paths else Q(pk__in=[])
 
 
 def _owner_of(thing: object) -> UUID | None:

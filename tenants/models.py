@@ -12,6 +12,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator, RegexVa
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
 from tenants.enums import ROLE_SCOPES, GrantScope, Languages
@@ -33,15 +34,19 @@ class Chain(models.Model):
     branch_path: ClassVar[str] = "branches"
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
-    name = models.CharField(max_length=255)
-    slug = models.CharField(max_length=100, unique=True, validators=[_slug])
+    name = models.CharField(_("name"), max_length=255)
+    slug = models.CharField(_("short name"), max_length=100, unique=True, validators=[_slug])
     approve_devices = models.BooleanField(
-        default=False, help_text=_("A new Pi waits for staff unless its MAC address was registered before.")
+        _("approve devices"),
+        default=False,
+        help_text=_("A new Pi waits for staff unless its MAC address was registered before."),
     )
-    active = models.BooleanField(default=True)
-    created_at = models.DateTimeField(auto_now_add=True)
+    active = models.BooleanField(_("active"), default=True)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     class Meta:
+        verbose_name = _("chain")
+        verbose_name_plural = _("chains")
         ordering = ["name"]
 
     def __str__(self) -> str:
@@ -55,12 +60,13 @@ class Branch(models.Model):
     branch_path: ClassVar[str] = "pk"
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
-    chain = models.ForeignKey(Chain, on_delete=models.PROTECT, related_name="branches")
-    code = models.CharField(max_length=60, unique=True, validators=[_code])
-    name = models.CharField(max_length=255)
-    address = models.TextField(blank=True)
-    city = models.CharField(max_length=100, blank=True)
+    chain = models.ForeignKey(Chain, on_delete=models.PROTECT, related_name="branches", verbose_name=_("chain"))
+    code = models.CharField(_("code"), max_length=60, unique=True, validators=[_code])
+    name = models.CharField(_("name"), max_length=255)
+    address = models.TextField(_("address"), blank=True)
+    city = models.CharField(_("city"), max_length=100, blank=True)
     latitude = models.DecimalField(
+        _("latitude"),
         max_digits=10,
         decimal_places=8,
         null=True,
@@ -68,22 +74,27 @@ class Branch(models.Model):
         validators=[MinValueValidator(-90), MaxValueValidator(90)],
     )
     longitude = models.DecimalField(
+        _("longitude"),
         max_digits=11,
         decimal_places=8,
         null=True,
         blank=True,
         validators=[MinValueValidator(-180), MaxValueValidator(180)],
     )
-    time_zone = models.CharField(max_length=60, default="UTC")
+    time_zone = models.CharField(_("time zone"), max_length=60, default="UTC")
     rental_minutes = models.PositiveIntegerField(
-        default=240, validators=[MinValueValidator(1)], help_text=_("A cart kept longer counts as overdue.")
+        _("longest rental (minutes)"),
+        default=240,
+        validators=[MinValueValidator(1)],
+        help_text=_("A cart kept longer counts as overdue."),
     )
-    active = models.BooleanField(default=True)
-    created_at = models.DateTimeField(auto_now_add=True)
+    active = models.BooleanField(_("active"), default=True)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     class Meta:
-        ordering = ["name"]
+        verbose_name = _("branch")
         verbose_name_plural = _("branches")
+        ordering = ["name"]
 
     def __str__(self) -> str:
         return f"{self.name} ({self.code})"
@@ -123,26 +134,33 @@ class User(AbstractBaseUser):
     REQUIRED_FIELDS: ClassVar[list[str]] = []
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
-    email = models.EmailField(unique=True, null=True, blank=True)
+    email = models.EmailField(_("e-mail address"), unique=True, null=True, blank=True)
     phone = models.CharField(
+        _("phone number"),
         max_length=16,
         unique=True,
         null=True,
         blank=True,
         validators=[RegexValidator(r"^\+[1-9][0-9]{6,14}\Z", _("E.164: + and 7 to 15 digits."))],
     )
-    name = models.CharField(max_length=255, blank=True)
-    language = models.CharField(max_length=5, choices=Languages, default=Languages.ENGLISH)
-    is_active = models.BooleanField(default=True)
+    name = models.CharField(_("name"), max_length=255, blank=True)
+    language = models.CharField(_("language"), max_length=5, choices=Languages, default=Languages.ENGLISH)
+    is_active = models.BooleanField(_("active"), default=True)
     token_version = models.PositiveIntegerField(default=1, help_text=_("Raised to end every token at once."))
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     objects = UserManager()
 
     class Meta:
+        verbose_name = _("person")
+        verbose_name_plural = _("people")
         ordering = ["created_at"]
         constraints = [
-            models.CheckConstraint(condition=Q(email__isnull=False) | Q(phone__isnull=False), name="user_reachable")
+            models.CheckConstraint(
+                condition=Q(email__isnull=False) | Q(phone__isnull=False),
+                name="user_reachable",
+                violation_error_message=_("Give an e-mail address or a phone number."),
+            )
         ]
 
     def __str__(self) -> str:
@@ -153,6 +171,11 @@ class User(AbstractBaseUser):
         return self.name or str(self)
 
     get_short_name = get_full_name
+
+    def _get_session_auth_hash(self, secret: str | None = None) -> str:
+        """What a browser's session is bound to: it ends with `token_version` too, not only with the password."""
+        bound_to = f"{self.password}:{self.token_version}"
+        return salted_hmac("tenants.session", bound_to, secret=secret, algorithm="sha256").hexdigest()
 
     @property
     def masked_phone(self) -> str:
@@ -196,11 +219,13 @@ class User(AbstractBaseUser):
 class Role(models.Model):
     """A named set of permissions `resource:action`; `*` stands for every resource or action."""
 
-    code = models.SlugField(max_length=40, unique=True)
-    name = models.CharField(max_length=80)
-    permissions = ArrayField(models.CharField(max_length=60))
+    code = models.SlugField(_("code"), max_length=40, unique=True)
+    name = models.CharField(_("name"), max_length=80)
+    permissions = ArrayField(models.CharField(max_length=60), blank=True, verbose_name=_("permissions"))
 
     class Meta:
+        verbose_name = _("role")
+        verbose_name_plural = _("roles")
         ordering = ["code"]
 
     def __str__(self) -> str:
@@ -210,17 +235,23 @@ class Role(models.Model):
 class Grant(models.Model):
     """A role for a person on the platform (no chain, no branch), a chain or a branch, perhaps for a time."""
 
-    chain_path: ClassVar[str] = "chain"
+    chain_path: ClassVar[tuple[str, ...]] = ("chain", "branch__chain")
     branch_path: ClassVar[str] = "branch"
 
-    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="grants")
-    role = models.ForeignKey(Role, on_delete=models.PROTECT, related_name="grants")
-    chain = models.ForeignKey(Chain, on_delete=models.CASCADE, null=True, blank=True, related_name="grants")
-    branch = models.ForeignKey(Branch, on_delete=models.CASCADE, null=True, blank=True, related_name="grants")
-    expires_at = models.DateTimeField(null=True, blank=True)
-    created_at = models.DateTimeField(auto_now_add=True)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="grants", verbose_name=_("person"))
+    role = models.ForeignKey(Role, on_delete=models.PROTECT, related_name="grants", verbose_name=_("role"))
+    chain = models.ForeignKey(
+        Chain, on_delete=models.CASCADE, null=True, blank=True, related_name="grants", verbose_name=_("chain")
+    )
+    branch = models.ForeignKey(
+        Branch, on_delete=models.CASCADE, null=True, blank=True, related_name="grants", verbose_name=_("branch")
+    )
+    expires_at = models.DateTimeField(_("ends"), null=True, blank=True)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     class Meta:
+        verbose_name = _("grant")
+        verbose_name_plural = _("grants")
         constraints = [
             models.CheckConstraint(condition=Q(chain__isnull=True) | Q(branch__isnull=True), name="grant_one_scope"),
             models.UniqueConstraint(
@@ -229,7 +260,7 @@ class Grant(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.user}: {self.role} ({self.branch or self.chain or 'platform'})"
+        return f"{self.user}: {self.role} ({self.branch or self.chain or self.scope.label})"
 
     @property
     def scope(self) -> GrantScope:

@@ -180,11 +180,11 @@ class CartAdmin(ScopedAdmin):
         return False
 
     def describe(self, obj: Cart) -> str:
-        return f"{_('Cart')} {obj.cart_number} · {obj.branch.name}"
+        return f"{obj} · {obj.branch.name}"
 
     @admin.display(description=_("cart"), ordering="cart_number")
     def number(self, cart: Cart) -> str:
-        return f"{_('Cart')} {cart.cart_number}"
+        return str(cart)
 
     @state_column(description=_("use"), ordering="status", labels=STATUS_LABELS)
     def status_label(self, cart: Cart) -> tuple[str, str]:

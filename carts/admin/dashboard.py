@@ -9,6 +9,7 @@ from django.db.models import Count
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 from carts.admin.labels import STATUS_LABELS
 from carts.enums import OPEN_RENTALS, CartCondition, CartStatus, RentalStatus
@@ -44,25 +45,28 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         breakdowns.append(_breakdown(_("Devices"), devices, "state", DeviceState, DEVICE_LABELS, "devices_device"))
     if may(request, "outbox:view"):
         parked = OutboxMessage.objects.filter(parked_at__isnull=False).count()
-        _wait(attention, parked, _("messages were given up"), _list("core_outboxmessage", state="parked"))
+        words = ngettext("message was given up", "messages were given up", parked)
+        _wait(attention, parked, words, _list("core_outboxmessage", state="parked"))
     return {**context, "figures": figures, "attention": attention, "breakdowns": breakdowns}
 
 
 def _add_carts(request: HttpRequest, figures: list[dict[str, Any]], attention: list[dict[str, Any]]) -> None:
     found = _by(visible_rows(admin.site, Cart, request), "condition")
     figures.append(_figure(_("Carts"), sum(found.values()), _("in all branches"), _list("carts_cart")))
-    for condition, words in (
-        (CartCondition.SUSPECT, _("carts are suspect")),
-        (CartCondition.MAINTENANCE, _("carts are in maintenance")),
+    suspect, out = found.get(CartCondition.SUSPECT, 0), found.get(CartCondition.MAINTENANCE, 0)
+    for condition, count, words in (
+        (CartCondition.SUSPECT, suspect, ngettext("cart is suspect", "carts are suspect", suspect)),
+        (CartCondition.MAINTENANCE, out, ngettext("cart is in maintenance", "carts are in maintenance", out)),
     ):
-        _wait(attention, found.get(condition, 0), words, _list("carts_cart", condition__exact=condition.value))
+        _wait(attention, count, words, _list("carts_cart", condition__exact=condition.value))
 
 
 def _add_rentals(request: HttpRequest, figures: list[dict[str, Any]], attention: list[dict[str, Any]]) -> None:
     found = _by(visible_rows(admin.site, Rental, request).filter(status__in=OPEN_RENTALS), "status")
     figures.append(_figure(_("Open rentals"), sum(found.values()), _("right now"), _list("carts_rental")))
-    late = _list("carts_rental", status__exact=RentalStatus.OVERDUE.value)
-    _wait(attention, found.get(RentalStatus.OVERDUE, 0), _("rentals are overdue"), late)
+    late = found.get(RentalStatus.OVERDUE, 0)
+    words = ngettext("rental is overdue", "rentals are overdue", late)
+    _wait(attention, late, words, _list("carts_rental", status__exact=RentalStatus.OVERDUE.value))
 
 
 def _add_devices(request: HttpRequest, figures: list[dict[str, Any]], attention: list[dict[str, Any]]) -> None:
@@ -78,14 +82,24 @@ def _add_devices(request: HttpRequest, figures: list[dict[str, Any]], attention:
             _list("devices_device"),
         )
     )
-    pending = _list("devices_device", state__exact=DeviceState.PENDING.value)
-    _wait(attention, states.get(DeviceState.PENDING, 0), _("devices wait for approval"), pending)
-    for state, words in (
-        (PresenceState.OFFLINE, _("active devices are offline")),
-        (PresenceState.DEGRADED, _("devices have no MQTT connection")),
+    pending = states.get(DeviceState.PENDING, 0)
+    words = ngettext("device waits for approval", "devices wait for approval", pending)
+    _wait(attention, pending, words, _list("devices_device", state__exact=DeviceState.PENDING.value))
+    offline, degraded = presence.get(PresenceState.OFFLINE, 0), presence.get(PresenceState.DEGRADED, 0)
+    for state, count, words in (
+        (
+            PresenceState.OFFLINE,
+            offline,
+            ngettext("active device is offline", "active devices are offline", offline),
+        ),
+        (
+            PresenceState.DEGRADED,
+            degraded,
+            ngettext("device has no MQTT connection", "devices have no MQTT connection", degraded),
+        ),
     ):
         link = _list("devices_device", state__exact=DeviceState.ACTIVE.value, presence__state__exact=state.value)
-        _wait(attention, presence.get(state, 0), words, link)
+        _wait(attention, count, words, link)
 
 
 def _breakdown(
@@ -122,6 +136,6 @@ def _figure(title: object, value: int, note: object, url: str) -> dict[str, Any]
     return {"title": title, "value": value, "note": note, "url": url}
 
 
-def _wait(attention: list[dict[str, Any]], count: int, words: object, url: str) -> None:
+def _wait(attention: list[dict[str, Any]], count: int, words: str, url: str) -> None:
     if count:
         attention.append({"count": count, "words": words, "url": url})

@@ -5,10 +5,11 @@ from typing import Any
 from rest_framework import serializers
 
 from carts.models import Cart, Rental
+from tenants import access
 
 
 class CartOutput(serializers.ModelSerializer[Cart]):
-    """A cart."""
+    """A cart. `maintenance_notes` are staff's words: blank for whoever holds no `carts:view` there."""
 
     branch_id = serializers.UUIDField()
     controller_id = serializers.UUIDField(allow_null=True)
@@ -30,6 +31,10 @@ class CartOutput(serializers.ModelSerializer[Cart]):
             "last_used",
             "maintenance_notes",
         )
+
+    def to_representation(self, cart: Cart) -> dict[str, Any]:
+        data = super().to_representation(cart)
+        return data if _may_in_branch(self, "carts:view", cart) else {**data, "maintenance_notes": ""}
 
 
 class CartChoiceInput(serializers.Serializer[None]):
@@ -62,7 +67,10 @@ class AssignOutput(serializers.Serializer[None]):
 
 
 class RentalOutput(serializers.ModelSerializer[Rental]):
-    """A rental. `user_phone` is whole for the person themselves, masked for everybody else."""
+    """A rental. `user_phone` is whole for the person themselves, masked for everybody else.
+
+    `end_reason` and `notes` are for staff: blank for whoever holds no `rentals:view` there.
+    """
 
     rental_id = serializers.UUIDField(source="id")
     branch_id = serializers.UUIDField()
@@ -93,6 +101,16 @@ class RentalOutput(serializers.ModelSerializer[Rental]):
         request = self.context.get("request")
         own = request is not None and request.user.pk == rental.customer_id
         return (rental.customer.phone or "") if own else rental.customer.masked_phone
+
+    def to_representation(self, rental: Rental) -> dict[str, Any]:
+        data = super().to_representation(rental)
+        return data if _may_in_branch(self, "rentals:view", rental) else {**data, "end_reason": "", "notes": ""}
+
+
+def _may_in_branch(serializer: serializers.BaseSerializer[Any], permission: str, row: Cart | Rental) -> bool:
+    """By a grant: asked of the branch, of which nobody is the owner. No query where `row` came with its branch."""
+    request = serializer.context.get("request")
+    return request is not None and bool(access.may(request.user, permission, row.branch))
 
 
 class RentalStatsOutput(serializers.Serializer[None]):

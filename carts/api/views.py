@@ -22,10 +22,11 @@ from carts.api.serializers import (
     RentalStatsOutput,
 )
 from carts.enums import OPEN_RENTALS, RentalStatus
+from carts.keys import key_of_header
 from carts.models import Cart, Rental
 from core import idempotency
 from core.api import RowFilterSet
-from core.errors import InvalidInput, NotAllowed, NotFound
+from core.errors import NotAllowed, NotFound
 from tenants import access
 from tenants.models import Branch
 from tenants.selectors import branch_visible_to, open_branch
@@ -35,7 +36,8 @@ IDEMPOTENCY_KEY = OpenApiParameter(
     OpenApiTypes.STR,
     OpenApiParameter.HEADER,
     required=True,
-    description="One value per intent, at most 200 characters; a repeat gets the first answer, another body gets 422.",
+    description="One value per intent, at most 200 printable ASCII characters;"
+    " a repeat gets the first answer, another body gets 422.",
 )
 
 
@@ -84,7 +86,7 @@ class AssignView(APIView):
     def post(self, request: Request, branch_id: UUID) -> Response:
         cart = _chosen_cart(request, open_branch(branch_id))
         answer: Any = services.start_rental(
-            cart=cart, customer=access.person(request.user), idempotency_key=_key(request)
+            cart=cart, customer=access.person(request.user), idempotency_key=key_of_header(request)
         )
         return Response(AssignOutput(answer).data, status=201)
 
@@ -100,7 +102,7 @@ class ReturnView(APIView):
         tags=["carts"],
     )
     def post(self, request: Request, branch_id: UUID) -> Response:
-        key = _key(request)
+        key = key_of_header(request)
         cart = _chosen_cart(request, open_branch(branch_id))
         answer = idempotency.once(
             scope=f"return:{request.user.pk}",
@@ -150,7 +152,7 @@ class ActiveRentalsView(RentalListView):
     """Rentals that are open: opening, running or overdue."""
 
     def get_queryset(self) -> QuerySet[Rental]:
-        return super().get_queryset().filter(status__in=OPEN_RENTALS).order_by("-created_at")
+        return super().get_queryset().filter(status__in=OPEN_RENTALS).order_by("-created_at", "-pk")
 
     @extend_schema(operation_id="rental_active_list", tags=["rentals"])
     def get(self, request: Request, *args: object, **kwargs: object) -> Response:
@@ -161,7 +163,7 @@ class RentalHistoryView(RentalListView):
     """Rentals that ended, newest first."""
 
     def get_queryset(self) -> QuerySet[Rental]:
-        return super().get_queryset().exclude(status__in=OPEN_RENTALS).order_by("-created_at")
+        return super().get_queryset().exclude(status__in=OPEN_RENTALS).order_by("-created_at", "-pk")
 
     @extend_schema(operation_id="rental_history_list", tags=["rentals"])
     def get(self, request: Request, *args: object, **kwargs: object) -> Response:
@@ -199,10 +201,3 @@ def _chosen_cart(request: Request, branch: Branch) -> Cart:
     if cart is None:
         raise NotFound
     return cart
-
-
-def _key(request: Request) -> str:
-    key: str = request.headers.get("Idempotency-Key", "").strip()
-    if not key or len(key) > idempotency.MAX_KEY_LENGTH:
-        raise InvalidInput(errors={"Idempotency-Key": ["Send one, of at most 200 characters."]})
-    return key

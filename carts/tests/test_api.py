@@ -125,6 +125,35 @@ def test_phone_is_whole_for_its_owner_and_masked_for_others(people: People, cart
     assert seen["user_phone"] == people.dora.masked_phone != people.dora.phone
 
 
+def test_customer_does_not_read_what_staff_wrote(people: People, cart: Cart) -> None:
+    words = {"end_reason": "drunk again", "notes": "call the police"}
+    make_rental(cart=cart, customer=people.dora, status=RentalStatus.CLOSED_BY_STAFF, **words)
+    Cart.objects.update(maintenance_notes="stolen twice")
+
+    [own] = get(people.dora, people, "rentals/history").json()["results"]
+    [seen] = get(people.alice, people, "rentals/history").json()["results"]
+    carts = [get(user, people, f"carts/{cart.pk}").json() for user in (people.dora, people.alice)]
+
+    assert {name: own[name] for name in words} == {"end_reason": "", "notes": ""}
+    assert {name: seen[name] for name in words} == words
+    assert [row["maintenance_notes"] for row in carts] == ["", "stolen twice"]
+
+
+def test_manager_who_rents_elsewhere_reads_only_what_the_own_staff_wrote(people: People) -> None:
+    """Of one person's rentals, some are seen as staff and some as their customer."""
+    for branch in (people.branch, people.strange_branch):
+        make_grant(user=people.alice, role="customer", branch=branch)
+        status = RentalStatus.CLOSED_BY_STAFF
+        make_rental(cart=make_cart(branch=branch), customer=people.alice, status=status, end_reason="lost it")
+
+    rows = [
+        Api(people.alice).get(f"branches/{branch.pk}/rentals/history").json()["results"]
+        for branch in (people.branch, people.strange_branch)
+    ]
+
+    assert [[row["end_reason"] for row in each] for each in rows] == [["lost it"], [""]]
+
+
 # What.
 
 

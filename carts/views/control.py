@@ -17,6 +17,7 @@ from carts.enums import CartCondition, CartStatus
 from carts.figures import branch_figures
 from carts.forms import NoteForm, ReasonForm
 from carts.history import cart_history, reason_words
+from carts.keys import key_of_form
 from carts.models import Cart
 from carts.rendering import branch_heading, device_rows, rental_rows
 from core.errors import DomainError, NotAllowed, NotFound
@@ -154,8 +155,9 @@ def cart_lock(request: HttpRequest, branch_id: UUID, cart_id: UUID) -> HttpRespo
 def _command(request: HttpRequest, branch_id: UUID, cart_id: UUID, type_: str, done: str) -> HttpResponse:
     try:
         found = _cart(request, branch_id, cart_id, "carts:command")
-        key = request.POST.get("idempotency_key", "")[:200] or uuid4().hex
-        services.command_cart(cart=found, type=type_, actor=access.person(request.user), idempotency_key=key)
+        services.command_cart(
+            cart=found, type=type_, actor=access.person(request.user), idempotency_key=key_of_form(request)
+        )
     except (NotFound, NotAllowed) as error:
         return error_page(request, error)
     except DomainError as error:

@@ -17,6 +17,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from carts import presentation, selectors, services
 from carts.forms import CodeForm, PhoneForm
+from carts.keys import key_of_form
 from carts.models import Rental
 from core.addresses import client_address
 from core.errors import DomainError, NotFound
@@ -142,10 +143,9 @@ def unlock(request: HttpRequest, public_code: str) -> HttpResponse:
     """Reserve the cart and open its lock; the key in the form makes a double tap one rental."""
     if not request.user.is_authenticated:
         return redirect("carts:cart", public_code)
-    key = request.POST.get("idempotency_key", "")[:200] or uuid4().hex
     try:
         found = selectors.cart_of_code(public_code)
-        started = services.start_rental(cart=found, customer=request.user, idempotency_key=key)
+        started = services.start_rental(cart=found, customer=request.user, idempotency_key=key_of_form(request))
     except NotFound as error:
         return error_page(request, error)
     except DomainError as error:

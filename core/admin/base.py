@@ -4,7 +4,7 @@ A class names its `resource`; `resource:view|add|change|delete` decide. Deny by 
 there, and another tenant's object is 404. Only platform staff get this far, and some of them hold grants on one chain.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
@@ -173,16 +173,19 @@ class ScopedAdmin(ButtonPages, Scoped, ThemedAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        """A service that refuses is told to the person; Django has rolled everything back by then."""
-        try:
-            response: HttpResponse = super().changeform_view(request, object_id, form_url, extra_context)
-        except DomainError as error:
-            messages.error(request, say(error))
-        except IllegalTransition:
-            messages.error(request, _("This can't be done now."))
-        else:
-            return response
-        return redirect(request.get_full_path())
+        return _or_say(
+            request, lambda: super(ScopedAdmin, self).changeform_view(request, object_id, form_url, extra_context)
+        )
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        view = super().delete_view
+        return _or_say(request, lambda: view(request, object_id, extra_context))
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        view = super().changelist_view
+        return _or_say(request, lambda: view(request, extra_context))
 
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
@@ -196,6 +199,17 @@ class ScopedAdmin(ButtonPages, Scoped, ThemedAdmin):
             request, object_id, {**(extra_context or {}), "state_changes": changes}
         )
         return response
+
+
+def _or_say(request: HttpRequest, view: Callable[[], HttpResponse]) -> HttpResponse:
+    """A page; or, when a service refuses, the same page anew with the reason."""
+    try:
+        return view()
+    except DomainError as error:
+        messages.error(request, say(error))
+    except IllegalTransition:
+        messages.error(request, _("This can't be done now."))
+    return redirect(request.get_full_path())
 
 
 class ReadOnlyAdmin(ReadOnly, ScopedAdmin):

@@ -5,21 +5,17 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from core.admin.base import LedgerAdmin, Section
 from core.admin.buttons import Button, Press
 from core.admin.links import readable_json, state_column
 from core.models import OutboxMessage
-from core.outbox import deliver
+from core.outbox import try_again
 
 
 def _try_again(press: Press) -> None:
-    """Take a message off the shelf and deliver it now; when it fails again, the sweep goes on trying."""
-    parked = OutboxMessage.objects.filter(pk=press.thing.pk, parked_at__isnull=False)
-    if parked.update(parked_at=None, attempts=0, available_at=timezone.now()):
-        deliver(press.thing.pk)
+    try_again(message=press.thing, actor=press.actor)
 
 
 class StateFilter(admin.SimpleListFilter):

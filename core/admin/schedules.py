@@ -1,4 +1,7 @@
-"""Periodic tasks: how often they run, pause, run now. Their rows outlive deployments."""
+"""Periodic tasks: how often they run, pause, run now. Their rows outlive deployments.
+
+Tasks and schedules are rows of django-celery-beat, whose models do what a service would: they tell beat of a change.
+"""
 
 from typing import Any
 
@@ -13,6 +16,7 @@ from unfold.widgets import UnfoldAdminSelectWidget
 from core.admin.base import ScopedAdmin, Section
 from core.admin.buttons import Button, Press
 from core.admin.forms import AnyModelForm
+from core.schedule import pause_task, resume_task, run_task_now
 
 # The package registers its own, which know nothing of grants. Groups are Django's way of saying what roles say here.
 for model in (PeriodicTask, IntervalSchedule, CrontabSchedule, ClockedSchedule, SolarSchedule, Group):
@@ -20,18 +24,16 @@ for model in (PeriodicTask, IntervalSchedule, CrontabSchedule, ClockedSchedule, 
         admin.site.unregister(model)
 
 
-def _enable(press: Press) -> None:
-    press.thing.enabled = True
-    press.thing.save()
+def _resume(press: Press) -> None:
+    resume_task(task=press.thing, actor=press.actor)
 
 
 def _pause(press: Press) -> None:
-    press.thing.enabled = False
-    press.thing.save()
+    pause_task(task=press.thing, actor=press.actor)
 
 
 def _run_now(press: Press) -> None:
-    current_app.send_task(press.thing.task, headers={"periodic_task_name": press.thing.name})
+    run_task_now(task=press.thing, actor=press.actor)
 
 
 class PeriodicTaskForm(AnyModelForm):
@@ -90,7 +92,7 @@ class PeriodicTaskAdmin(ScopedAdmin):
             name="resume",
             label=_("Resume"),
             permission="schedules:change",
-            run=_enable,
+            run=_resume,
             icon="play_circle",
             bulk=True,
             when=lambda task: not task.enabled,

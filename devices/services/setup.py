@@ -4,11 +4,10 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F, ProtectedError
+from django.db.models import F
 from django.utils.translation import gettext_lazy as _
 
-from core.errors import DomainError
-from core.rows import note, save_row
+from core.rows import delete_row, save_row
 from devices import notify
 from devices.models import DEFAULT_PORT, Controller, Device, KnownMac, Presence
 from devices.services.commands import queue_command
@@ -33,14 +32,14 @@ def rename_device(*, device: Device, name: str, actor: object) -> Device:
 def place_controller(
     *, device: Device, address: int, port: str = DEFAULT_PORT, actor: object = _NOBODY, **fields: Any
 ) -> Controller:
-    """A lock board on one of the device's buses; the same port and address is the same board."""
+    """A lock board on one of the device's buses; the same port and address is the same board. Raises `InvalidInput`."""
+    where = {"device": device, "port": port, "address": address}
     with transaction.atomic():
-        controller, created = Controller.objects.get_or_create(
-            device=device, port=port, address=address, defaults=fields
-        )
-        if created:
-            bump_config(device_ids=[device.pk], actor=actor)
-    return controller
+        if placed := Controller.objects.filter(**where).first():
+            return placed
+        placed = save_row(Controller(), changes=where | fields, actor=actor)
+        bump_config(device_ids=[device.pk], actor=actor)
+    return placed
 
 
 def change_controller(*, controller: Controller, actor: object, **fields: Any) -> Controller:
@@ -53,14 +52,9 @@ def change_controller(*, controller: Controller, actor: object, **fields: Any) -
 
 def remove_controller(*, controller: Controller, actor: object) -> None:
     """Take a board away. Raises `DomainError` while a cart hangs on it."""
-    device_id = controller.device_id
-    note("deleted", controller, actor=actor)
-    try:
-        with transaction.atomic():
-            controller.delete()
-            bump_config(device_ids=[device_id], actor=actor)
-    except ProtectedError:
-        raise DomainError(_("Carts hang on this board. Move them to another one first.")) from None
+    with transaction.atomic():
+        delete_row(controller, actor=actor, when_used=_("Carts hang on this board. Move them to another one first."))
+        bump_config(device_ids=[controller.device_id], actor=actor)
 
 
 def add_known_mac(*, chain: Chain, mac_address: str, actor: object) -> KnownMac:
@@ -75,8 +69,7 @@ def change_known_mac(*, known: KnownMac, chain: Chain, mac_address: str, actor: 
 
 def remove_known_mac(*, known: KnownMac, actor: object) -> None:
     """A Pi with this address waits for approval again; one that was let in stays."""
-    note("deleted", known, actor=actor)
-    known.delete()
+    delete_row(known, actor=actor)
 
 
 def bump_config(*, device_ids: list[UUID], actor: object = _NOBODY) -> None:

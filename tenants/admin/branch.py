@@ -51,6 +51,6 @@ class BranchAdmin(ScopedAdmin):
 
     def save_model(self, request: HttpRequest, obj: Branch, form: AnyModelForm, change: bool) -> None:
         if change:
-            super().save_model(request, obj, form, change)
+            shops.update_branch(branch=obj, actor=request.user, **form.cleaned_data)
         else:
-            obj.pk = shops.create_branch(**form.cleaned_data).pk
+            obj.pk = shops.create_branch(actor=request.user, **form.cleaned_data).pk

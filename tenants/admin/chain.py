@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin
+from django.db import transaction
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
@@ -45,13 +46,14 @@ class ChainAdmin(ScopedAdmin):
 
     def save_model(self, request: HttpRequest, obj: Chain, form: AnyModelForm, change: bool) -> None:
         if change:
-            shops.update_chain(chain=obj, **form.cleaned_data)
+            shops.update_chain(chain=obj, actor=request.user, **form.cleaned_data)
         else:
-            obj.pk = shops.create_chain(**form.cleaned_data).pk
+            obj.pk = shops.create_chain(actor=request.user, **form.cleaned_data).pk
 
     def delete_model(self, request: HttpRequest, obj: Chain) -> None:
-        shops.delete_chain(chain=obj)
+        shops.delete_chain(chain=obj, actor=request.user)
 
     def delete_queryset(self, request: HttpRequest, queryset: Iterable[Chain]) -> None:
-        for chain in queryset:
-            shops.delete_chain(chain=chain)
+        with transaction.atomic():
+            for chain in queryset:
+                shops.delete_chain(chain=chain, actor=request.user)

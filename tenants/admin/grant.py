@@ -4,38 +4,43 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.db import transaction
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from core.admin.base import ScopedAdmin, ScopedTabular, Section
 from core.admin.forms import AnyModelForm
 from core.admin.links import state_column
-from tenants.admin.rank import holds_all
+from tenants import access
 from tenants.models import Grant, User
-from tenants.services import grant_role
+from tenants.services import grant_role, revoke_grant
 
 
 class GrantForm(AnyModelForm):
-    """A grant no greater than what the giver holds. Subclassed for each request with its `actor`."""
+    """Asks before the service does, so that what was typed stays. Subclassed for each request with its `actor`."""
 
     actor: User
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
-        role = data.get("role")
-        if role and not holds_all(self.actor, role.permissions, data.get("chain"), data.get("branch")):
+        role, place = data.get("role"), data.get("branch") or data.get("chain")
+        if role and not access.holds_all(self.actor, role.permissions, place):
             raise forms.ValidationError(_("You can't give a role that may do more than you may."))
         return data
 
 
-def save_grant(form: AnyModelForm) -> Grant:
-    """Give the role through the service; the same grant twice is one, with the newer end."""
+def give(form: AnyModelForm, actor: User) -> Grant:
+    """Give the role a form names until it says."""
     wanted: Grant = form.instance
-    kept = grant_role(user=wanted.user, role=wanted.role.code, chain=wanted.chain, branch=wanted.branch)
-    if kept.expires_at != wanted.expires_at:
-        kept.expires_at = wanted.expires_at
-        kept.save(update_fields=["expires_at"])
-    return kept
+    return grant_role(
+        user=wanted.user,
+        role=wanted.role.code,
+        chain=wanted.chain,
+        branch=wanted.branch,
+        expires_at=wanted.expires_at,
+        actor=actor,
+    )
 
 
 class GrantInline(ScopedTabular):
@@ -81,8 +86,26 @@ class GrantAdmin(ScopedAdmin):
     def where(self, grant: Grant) -> tuple[str, str]:
         return str(grant.scope.value), str(grant.branch or grant.chain or grant.scope.label)
 
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_change_permission(request, obj) and _in_reach(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_delete_permission(request, obj) and _in_reach(request, obj)
+
     def save_model(self, request: HttpRequest, obj: Grant, form: AnyModelForm, change: bool) -> None:
-        if change:
-            super().save_model(request, obj, form, change)
-        else:
-            obj.pk = save_grant(form).pk
+        obj.pk = give(form, access.person(request.user)).pk
+
+    def delete_model(self, request: HttpRequest, obj: Grant) -> None:
+        revoke_grant(grant=obj, actor=access.person(request.user))
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Grant]) -> None:
+        with transaction.atomic():
+            for grant in queryset:
+                revoke_grant(grant=grant, actor=access.person(request.user))
+
+
+def _in_reach(request: HttpRequest, grant: Grant | None) -> bool:
+    """Whether the role may do no more there than the requester: only then may they take it or set its end."""
+    if grant is None:
+        return True
+    return access.holds_all(access.person(request.user), grant.role.permissions, grant.branch or grant.chain)

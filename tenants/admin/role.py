@@ -12,9 +12,10 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from core.admin.base import ReadOnly, ScopedAdmin, Section
 from core.admin.forms import AnyModelForm
-from tenants.admin.rank import holds_all
+from tenants import access
 from tenants.enums import SHIPPED_PERMISSIONS, RoleCode
 from tenants.models import Role, User
+from tenants.services import create_role, delete_role, update_role
 
 # What pages and REST ask for beyond looking, adding, changing and deleting in the admin.
 OTHER_PERMISSIONS = frozenset({"rentals:return", "telemetry:view"})
@@ -37,7 +38,7 @@ def known_permissions() -> set[str]:
 
 
 class RoleForm(AnyModelForm):
-    """A role no greater than what its editor holds. Subclassed for each request with its `actor`."""
+    """Asks before the service does, so that what was ticked stays. Subclassed for each request with its `actor`."""
 
     actor: User
     permissions = forms.MultipleChoiceField(
@@ -58,11 +59,10 @@ class RoleForm(AnyModelForm):
             ]
 
     def clean_permissions(self) -> list[str]:
-        """Only what the editor holds on the whole platform may be added."""
+        """Only what the editor holds on the whole platform may be added or taken out."""
         chosen: list[str] = self.cleaned_data["permissions"]
-        added = set(chosen) - set(self.instance.permissions or ())
-        if not holds_all(self.actor, added, None, None):
-            raise forms.ValidationError(_("You can't give a role that may do more than you may."))
+        if not access.holds_all(self.actor, set(chosen) ^ set(self.instance.permissions or ()), None):
+            raise forms.ValidationError(_("A role can only be given or lose what you may do yourself."))
         return chosen
 
 
@@ -91,9 +91,22 @@ class RoleAdmin(ScopedAdmin):
         return ["name", "code", shows]
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        shipped = obj is not None and obj.code in RoleCode.values
-        return not shipped and super().has_delete_permission(request, obj)
+        """The service refuses as well; here, so that nothing is offered which it refuses."""
+        if not super().has_delete_permission(request, obj):
+            return False
+        actor = access.person(request.user)
+        return obj is None or (obj.code not in RoleCode.values and access.holds_all(actor, obj.permissions, None))
 
     @admin.display(description=_("permissions"))
     def summary(self, role: Role) -> str:
         return ", ".join(role.permissions) or capfirst(str(_("only what is their own")))
+
+    def save_model(self, request: HttpRequest, obj: Role, form: AnyModelForm, change: bool) -> None:
+        actor = access.person(request.user)
+        if change:
+            update_role(role=obj, actor=actor, **form.cleaned_data)
+        else:
+            obj.pk = create_role(actor=actor, **form.cleaned_data).pk
+
+    def delete_model(self, request: HttpRequest, obj: Role) -> None:
+        delete_role(role=obj, actor=access.person(request.user))

@@ -5,8 +5,6 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.contrib import admin
-from django.db import transaction
-from django.db.models import F
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -16,46 +14,38 @@ from core.admin.base import ScopedAdmin, Section
 from core.admin.buttons import Button, Press, ShownOnce
 from core.admin.forms import AnyModelForm
 from core.admin.links import state_column
-from core.errors import InvalidInput, NotAllowed
+from core.errors import InvalidInput
 from tenants import access
-from tenants.admin.grant import GrantInline, save_grant
-from tenants.admin.rank import outranks
-from tenants.models import RefreshToken, SignInLink, User
+from tenants.admin.grant import GrantInline, give
+from tenants.models import User
 from tenants.phones import normalise_phone
-from tenants.services import create_sign_in_link
+from tenants.services import (
+    create_person,
+    create_sign_in_link,
+    deactivate_person,
+    reactivate_person,
+    revoke_grant,
+    update_person,
+)
 from tenants.services.links import LIFETIME
 
 
-def _require_rank(press: Press) -> None:
-    if not outranks(press.actor, press.thing):
-        raise NotAllowed(_("This person may do more than you may."))
-
-
 def _deactivate(press: Press) -> None:
-    """Close an account: sessions, tokens and links end at once."""
-    _require_rank(press)
-    if press.actor.pk == press.thing.pk:
-        raise NotAllowed(_("You can't close your own account."))
-    with transaction.atomic():
-        User.objects.filter(pk=press.thing.pk).update(is_active=False, token_version=F("token_version") + 1)
-        RefreshToken.objects.filter(user=press.thing).delete()
-        SignInLink.objects.filter(user=press.thing, used_at__isnull=True).delete()
+    deactivate_person(user=press.thing, actor=press.actor)
 
 
 def _reactivate(press: Press) -> None:
-    _require_rank(press)
-    User.objects.filter(pk=press.thing.pk).update(is_active=True)
+    reactivate_person(user=press.thing, actor=press.actor)
 
 
 def _make_link(press: Press) -> ShownOnce:
     """A link that signs this person in once, for whoever can't get in another way."""
-    _require_rank(press)
     user: User = press.thing
     if access.is_platform_staff(user):
         target = reverse("admin:index")
     else:
         target = "/control/" if access.is_manager(user) else "/me/"
-    token = create_sign_in_link(user=user, next_path=target)
+    token = create_sign_in_link(user=user, next_path=target, actor=press.actor)
     url = f"{settings.PUBLIC_URL.rstrip('/')}{reverse('tenants:sign-in-link', args=[token])}"
     context = {"title": _("One-time sign-in link"), "url": url, "expires_at": timezone.now() + LIFETIME}
     return ShownOnce("admin/tenants/sign_in_link.html", context)
@@ -76,12 +66,6 @@ class UserForm(AnyModelForm):
             return normalise_phone(phone)
         except InvalidInput as error:
             raise forms.ValidationError([str(text) for text in error.errors["phone"]]) from None
-
-    def clean(self) -> dict[str, Any]:
-        data = super().clean() or {}
-        if not self.errors and not data.get("email") and not data.get("phone"):
-            raise forms.ValidationError(_("Give an e-mail address or a phone number."))
-        return data
 
 
 @admin.register(User)
@@ -139,7 +123,7 @@ class UserAdmin(ScopedAdmin):
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """An address is a way to sign in, so changing one needs as much right as signing in as that person."""
         allowed = super().has_change_permission(request, obj)
-        return allowed and (obj is None or (isinstance(request.user, User) and outranks(request.user, obj)))
+        return allowed and (obj is None or (access.outranks(access.person(request.user), obj)))
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Accounts are closed, not deleted: rentals tell of them."""
@@ -157,16 +141,18 @@ class UserAdmin(ScopedAdmin):
         return " · ".join(part for part in (obj.name, obj.email, obj.phone) if part)
 
     def save_model(self, request: HttpRequest, obj: User, form: AnyModelForm, change: bool) -> None:
-        if not change:
-            obj.set_unusable_password()
-        super().save_model(request, obj, form, change)
+        actor = access.person(request.user)
+        if change:
+            update_person(user=obj, actor=actor, **form.cleaned_data)
+        else:
+            obj.pk = create_person(actor=actor, **form.cleaned_data).pk
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        """Grants that were ticked off end, those that were typed are given; others are shown, not edited."""
+        actor = access.person(request.user)
         formset.save(commit=False)
         for grant in formset.deleted_objects:
-            grant.delete()
-        for each in formset.extra_forms:
-            if each.has_changed() and not formset._should_delete_form(each):
-                save_grant(each)
-        formset.new_objects = [each.instance for each in formset.extra_forms if each.has_changed()]
+            revoke_grant(grant=grant, actor=actor)
+        given = [each for each in formset.extra_forms if each.has_changed() and not formset._should_delete_form(each)]
+        formset.new_objects = [give(each, actor) for each in given]
         formset.changed_objects = []

@@ -2,20 +2,40 @@
 
 from tenants.services.links import create_sign_in_link, use_sign_in_link
 from tenants.services.otp import request_otp, verify_otp
-from tenants.services.people import ensure_customer, ensure_customer_grant, ensure_user, grant_role, set_language
+from tenants.services.people import (
+    create_person,
+    deactivate_person,
+    ensure_customer,
+    ensure_customer_grant,
+    ensure_user,
+    grant_role,
+    reactivate_person,
+    revoke_grant,
+    set_language,
+    update_person,
+)
+from tenants.services.roles import create_role, delete_role, update_role
 from tenants.services.sessions import TokenPair, issue_tokens, refresh_tokens
 
 __all__ = [
     "TokenPair",
+    "create_person",
+    "create_role",
     "create_sign_in_link",
+    "deactivate_person",
+    "delete_role",
     "ensure_customer",
     "ensure_customer_grant",
     "ensure_user",
     "grant_role",
     "issue_tokens",
+    "reactivate_person",
     "refresh_tokens",
     "request_otp",
+    "revoke_grant",
     "set_language",
+    "update_person",
+    "update_role",
     "use_sign_in_link",
     "verify_otp",
 ]

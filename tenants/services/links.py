@@ -8,13 +8,15 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from core.errors import InvalidInput
+from tenants import access
 from tenants.models import SignInLink, User
 
 LIFETIME = timedelta(hours=12)
 
 
-def create_sign_in_link(*, user: User, next_path: str) -> str:
-    """A token for `/auth/link/<token>`; only its hash is kept."""
+def create_sign_in_link(*, user: User, next_path: str, actor: User | None = None) -> str:
+    """A token for `/auth/link/<token>`; only its hash is kept. Raises `NotAllowed` when `user` outranks `actor`."""
+    access.require_rank(actor, user)
     token = secrets.token_urlsafe(32)
     SignInLink.objects.create(
         token_hash=_hash(token), user=user, next_path=next_path, expires_at=timezone.now() + LIFETIME

@@ -1,15 +1,22 @@
-"""People and their grants."""
+"""People and their grants. Nobody gives, takes or takes over more than they hold."""
+
+from datetime import datetime
 
 from django.db import transaction
+from django.db.models import F
+from django.utils.translation import gettext_lazy as _
 
-from core.errors import InvalidInput
+from core.errors import InvalidInput, NotAllowed
+from core.models import StateChange
+from core.rows import delete_row, note, save_row
+from tenants import access
 from tenants.enums import ROLE_SCOPES, SHIPPED_PERMISSIONS, GrantScope, Languages, RoleCode
-from tenants.models import Branch, Chain, Grant, Role, User
+from tenants.models import Branch, Chain, Grant, RefreshToken, Role, SignInLink, User
 
 
 def ensure_customer(*, phone: str, language: str = Languages.ENGLISH) -> User:
     """The person with this phone (E.164, proved by a code just now), made when new. Two at once get the same one."""
-    user, _ = User.objects.get_or_create(phone=phone, defaults={"language": language, "password": "!"})
+    user, _created = User.objects.get_or_create(phone=phone, defaults={"language": language, "password": "!"})
     return user
 
 
@@ -22,17 +29,88 @@ def ensure_user(*, email: str, name: str = "") -> User:
     return user
 
 
+def create_person(*, email: str | None, phone: str | None, name: str, language: str, actor: User) -> User:
+    """A new person, who signs in by code or link: no password is set. `phone` is E.164. Raises `InvalidInput`."""
+    person = User()
+    person.set_unusable_password()
+    return save_row(person, changes=_known_by(email, phone, name, language), actor=actor)
+
+
+def update_person(*, user: User, email: str | None, phone: str | None, name: str, language: str, actor: User) -> User:
+    """Change what a person is known by, which is how they sign in. `phone` is E.164.
+
+    Raises `InvalidInput`, and `NotAllowed` when the person outranks `actor`.
+    """
+    access.require_rank(actor, user)
+    return save_row(user, changes=_known_by(email, phone, name, language), actor=actor)
+
+
+def deactivate_person(*, user: User, actor: User) -> None:
+    """Close an account: sessions, tokens and links end at once, and for good. Closed already: nothing happens.
+
+    Raises `NotAllowed` for one's own account and when the person outranks `actor`.
+    """
+    access.require_rank(actor, user)
+    if actor.pk == user.pk:
+        raise NotAllowed(_("You can't close your own account."))
+    with transaction.atomic():
+        open_row = User.objects.filter(pk=user.pk, is_active=True)
+        if open_row.update(is_active=False, token_version=F("token_version") + 1):
+            _note_account(user, "open", "closed", actor)
+            RefreshToken.objects.filter(user=user).delete()
+            SignInLink.objects.filter(user=user, used_at__isnull=True).delete()
+
+
+def reactivate_person(*, user: User, actor: User) -> None:
+    """Open a closed account; the person signs in anew. Raises `NotAllowed` when the person outranks `actor`."""
+    access.require_rank(actor, user)
+    with transaction.atomic():
+        if User.objects.filter(pk=user.pk, is_active=False).update(is_active=True):
+            _note_account(user, "closed", "open", actor)
+
+
 @transaction.atomic
-def grant_role(*, user: User, role: str, chain: Chain | None = None, branch: Branch | None = None) -> Grant:
-    """Give a role where it can be given; the same grant twice is one. Raises `InvalidInput`."""
+def grant_role(
+    *,
+    user: User,
+    role: str,
+    chain: Chain | None = None,
+    branch: Branch | None = None,
+    expires_at: datetime | None = None,
+    actor: User | None = None,
+) -> Grant:
+    """Give a role where it can be given, until `expires_at` or for good. The same grant twice is one: the later end.
+
+    Raises `InvalidInput`, and `NotAllowed` for a role that may do more there than `actor`; None is the product itself.
+    """
     row = Role.objects.get(code=role)
     grant = Grant(user=user, role=row, chain=chain, branch=branch)
     allowed = ROLE_SCOPES.get(role)
     if allowed and grant.scope not in allowed:
         wanted = " or ".join(sorted(str(GrantScope(scope).label) for scope in allowed))
         raise InvalidInput(errors={"role": [f"{role} is given on: {wanted}"]})
-    kept, _ = Grant.objects.get_or_create(user=user, role=row, chain=chain, branch=branch)
+    if actor is not None and not access.holds_all(actor, row.permissions, branch or chain):
+        raise NotAllowed(_("You can't give a role that may do more than you may."))
+    kept, created = Grant.objects.get_or_create(
+        user=user, role=row, chain=chain, branch=branch, defaults={"expires_at": expires_at}
+    )
+    if not created and kept.expires_at == expires_at:
+        return kept
+    if not created:
+        kept.expires_at = expires_at
+        kept.save(update_fields=["expires_at"])
+    note("granted", kept, actor=actor, user=str(user.pk), role=role)
     return kept
+
+
+def revoke_grant(*, grant: Grant, actor: User) -> None:
+    """Take a role from somebody; what it allowed ends with their next request.
+
+    Raises `NotAllowed` for a role that may do more there than `actor`.
+    """
+    if not access.holds_all(actor, grant.role.permissions, grant.branch or grant.chain):
+        raise NotAllowed(_("You can't take a role that may do more than you may."))
+    delete_row(grant, actor=actor)
 
 
 def ensure_customer_grant(*, user: User, branch: Branch) -> None:
@@ -50,3 +128,18 @@ def set_language(*, user: User, language: str) -> None:
     """Remember what the person reads."""
     if language in Languages.values and user.language != language:
         User.objects.filter(pk=user.pk).update(language=language)
+
+
+def _known_by(email: str | None, phone: str | None, name: str, language: str) -> dict[str, object]:
+    return {"email": email.lower() if email else None, "phone": phone or None, "name": name, "language": language}
+
+
+def _note_account(user: User, before: str, after: str, actor: User) -> None:
+    StateChange.objects.create(
+        entity=user._meta.label_lower,
+        entity_id=user.pk,
+        field="account",
+        from_state=before,
+        to_state=after,
+        actor=str(actor.pk),
+    )

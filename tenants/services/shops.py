@@ -1,50 +1,39 @@
 """Chains and branches."""
 
-from typing import Any, TypeVar
+from typing import Any
 
-from django.core.exceptions import ValidationError
-from django.db import IntegrityError, models, transaction
-from django.db.models import ProtectedError
 from django.utils.translation import gettext_lazy as _
 
-from core.errors import DomainError, InvalidInput
+from core.errors import NotAllowed
+from core.rows import delete_row, save_row
 from tenants.models import Branch, Chain
 
-M = TypeVar("M", bound=models.Model)
+# Levels of every MQTT topic below them: a device keeps speaking on those it was told.
+_BRANCH_KEYS = frozenset({"chain", "code"})
 
 
-def create_chain(**fields: Any) -> Chain:
+def create_chain(*, actor: object = "", **fields: Any) -> Chain:
     """A new chain. Raises `InvalidInput`."""
-    return _save(Chain(**fields))
+    return save_row(Chain(), changes=fields, actor=actor)
 
 
-def update_chain(*, chain: Chain, **fields: Any) -> Chain:
+def update_chain(*, chain: Chain, actor: object = "", **fields: Any) -> Chain:
     """Replace a chain's fields. Raises `InvalidInput`."""
-    for name, value in fields.items():
-        setattr(chain, name, value)
-    return _save(chain)
+    return save_row(chain, changes=fields, actor=actor)
 
 
-def delete_chain(*, chain: Chain) -> None:
+def delete_chain(*, chain: Chain, actor: object = "") -> None:
     """Delete a chain that has no branches; with branches it can only be set inactive."""
-    try:
-        chain.delete()
-    except ProtectedError:
-        raise DomainError(_("This chain has branches. Set it inactive instead.")) from None
+    delete_row(chain, actor=actor, when_used=_("This chain has branches. Set it inactive instead."))
 
 
-def create_branch(**fields: Any) -> Branch:
+def create_branch(*, actor: object = "", **fields: Any) -> Branch:
     """A new branch. Raises `InvalidInput`."""
-    return _save(Branch(**fields))
+    return save_row(Branch(), changes=fields, actor=actor)
 
 
-def _save(row: M) -> M:
-    try:
-        with transaction.atomic():
-            row.full_clean()
-            row.save()
-    except ValidationError as error:
-        raise InvalidInput(errors=error.message_dict) from None
-    except IntegrityError:
-        raise InvalidInput(_("Somebody saved the same at this moment.")) from None
-    return row
+def update_branch(*, branch: Branch, actor: object, **fields: Any) -> Branch:
+    """Change a branch, but for its chain and its code, which stay. Raises `InvalidInput`."""
+    if _BRANCH_KEYS & fields.keys():
+        raise NotAllowed(_("The chain and the code of a branch stay as they are."))
+    return save_row(branch, changes=fields, actor=actor)

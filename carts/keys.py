@@ -1,0 +1,28 @@
+"""Idempotency keys as programs and forms send them: a database keeps no NUL, and a key is for machines."""
+
+import re
+from uuid import uuid4
+
+from django.http import HttpRequest
+from rest_framework.request import Request
+
+from core.errors import InvalidInput
+from core.idempotency import MAX_KEY_LENGTH
+
+_KEY = re.compile(rf"[ -~]{{1,{MAX_KEY_LENGTH}}}")
+
+
+def key_of_header(request: Request) -> str:
+    """What a program sent as `Idempotency-Key`. Raises `InvalidInput` where that is no key."""
+    key = request.headers.get("Idempotency-Key", "").strip()
+    if not _KEY.fullmatch(key):
+        raise InvalidInput(
+            errors={"Idempotency-Key": [f"Send one, of at most {MAX_KEY_LENGTH} printable ASCII characters."]}
+        )
+    return key
+
+
+def key_of_form(request: HttpRequest) -> str:
+    """What our own form carries; a new key where somebody sent something else."""
+    key = request.POST.get("idempotency_key", "")
+    return key if _KEY.fullmatch(key) else uuid4().hex
