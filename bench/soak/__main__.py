@@ -103,20 +103,21 @@ def _play(environment: Mapping[str, str], workers: int, jobs: list[tuple[int, in
     context = multiprocessing.get_context("spawn")
     done = context.Value("q", 0)
     started = time.monotonic()
-    with context.Pool(min(workers, len(jobs)), begin, (dict(environment), done)) as pool:
+    pool = context.Pool(min(workers, len(jobs)), begin, (dict(environment), done))
+    try:
         waiting = [_submit(pool, job) for job in jobs]
         chapters: list[dict[str, Any]] = []
-        while waiting:
+        while waiting and not any(chapter["rule"] for chapter in chapters):
             waiting[0].wait(REPORT_EVERY_S)
             ended = [one for one in waiting if one.ready()]
             waiting = [one for one in waiting if not one.ready()]
             chapters += [one.get() for one in ended]
             took = time.monotonic() - started
             print(f"{took:6.0f} s  {done.value:7d} unlocks  {done.value / took:5.0f}/s", file=sys.stderr, flush=True)
-            if any(chapter["rule"] for chapter in chapters):
-                break
+        return chapters
+    finally:
         pool.terminate()
-    return chapters
+        pool.join()
 
 
 def _submit(pool: Pool, job: tuple[int, int, int, str]) -> "AsyncResult[dict[str, Any]]":

@@ -16,8 +16,9 @@ def begin(environment: dict[str, str], done: Any) -> None:
     """Called once in each process; `done` counts judged unlocks over all of them."""
     global _done
     _done = done
-    # Ctrl-C is the parent's to handle.
+    # Ctrl-C is the parent's to handle; it then ends us, and what we keep in memory must go with us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _leave)
     name = f"soak_{os.getpid()}"
     with psycopg.connect(environment["DATABASE_URL"], autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
@@ -37,6 +38,10 @@ def run(seed: int, number: int, unlocks: int, broken: str) -> dict[str, Any]:
 
     chapter = run_chapter(seed, number, unlocks, broken=broken, progress=_count)
     return {name: dict(value) if isinstance(value, Counter) else value for name, value in vars(chapter).items()}
+
+
+def _leave(number: int, frame: object) -> None:
+    raise SystemExit
 
 
 def _count(unlocks: int) -> None:
