@@ -3,6 +3,7 @@
 import os
 import signal
 from collections import Counter
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,34 +11,42 @@ import psycopg
 from psycopg import sql
 
 _done: Any = None
+_environment: dict[str, str] = {}
 
 
 def begin(environment: dict[str, str], done: Any) -> None:
-    """Called once in each process; `done` counts judged unlocks over all of them."""
+    """Called once in each process; `done` counts judged unlocks over all of them. Must not fail: a pool would try anew."""
     global _done
     _done = done
+    _environment.update(environment)
     # Ctrl-C is the parent's to handle; it then ends us, and what we keep in memory must go with us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _leave)
+
+
+def run(seed: int, number: int, unlocks: int, broken: str) -> dict[str, Any]:
+    """One chapter, as plain data."""
+    _set_up()
+    from bench.soak.campaign import run_chapter
+
+    chapter = run_chapter(seed, number, unlocks, broken=broken, progress=_count)
+    return {name: dict(value) if isinstance(value, Counter) else value for name, value in vars(chapter).items()}
+
+
+@cache
+def _set_up() -> None:
+    """Django, on a migrated database that nobody else uses."""
     name = f"soak_{os.getpid()}"
-    with psycopg.connect(environment["DATABASE_URL"], autocommit=True) as connection:
+    with psycopg.connect(_environment["DATABASE_URL"], autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    url = urlsplit(environment["DATABASE_URL"])._replace(path=f"/{name}").geturl()
-    os.environ.update(environment | {"DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": "config.settings"})
+    url = urlsplit(_environment["DATABASE_URL"])._replace(path=f"/{name}").geturl()
+    os.environ.update(_environment | {"DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": "config.settings"})
 
     import django
     from django.core.management import call_command
 
     django.setup()
     call_command("migrate", interactive=False, verbosity=0)
-
-
-def run(seed: int, number: int, unlocks: int, broken: str) -> dict[str, Any]:
-    """One chapter, as plain data."""
-    from bench.soak.campaign import run_chapter
-
-    chapter = run_chapter(seed, number, unlocks, broken=broken, progress=_count)
-    return {name: dict(value) if isinstance(value, Counter) else value for name, value in vars(chapter).items()}
 
 
 def _leave(number: int, frame: object) -> None:
