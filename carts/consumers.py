@@ -1,24 +1,36 @@
 """Websockets of customers and managers. A message is HTML whose elements replace those with the same id."""
 
 import asyncio
+import logging
+import time
+from importlib import import_module
 from typing import Any
 from uuid import UUID
 
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
+from django.contrib.auth import get_user
+from django.contrib.auth.models import AnonymousUser
+from django.db import Error as DatabaseError
 from django.http import HttpRequest
 from django.utils import translation
 
-from carts.rendering import render_branch_changes, render_rental, show_rental
+from carts.rendering import BranchParts, parts_visible_to, render_branch_changes, render_rental, show_rental
 from carts.selectors import own_rentals
 from carts.snapshots import restore_rental
 from core.live import branch_group, customer_group
+from tenants.models import User
 from tenants.selectors import branches_visible_to
 
 # Changes within this time become one message: an unlock touches a manager's page four times.
 GATHER_S = 0.05
+# How long a right that was taken away, a session that was ended or an account that was closed may still be shown to.
+RECHECK_S = 30.0
 REFUSED = 4404
+TRY_AGAIN_LATER = 1013
+
+logger = logging.getLogger(__name__)
 
 
 def reader_language(scope: dict[str, Any]) -> str:
@@ -30,25 +42,99 @@ def reader_language(scope: dict[str, Any]) -> str:
     return translation.get_language_from_request(request) or settings.LANGUAGE_CODE
 
 
-class RentalConsumer(AsyncWebsocketConsumer):
+def present_user(scope: dict[str, Any]) -> User | AnonymousUser:
+    """Who is signed in with the socket's session by now, read anew. Two queries."""
+    request = HttpRequest()
+    request.session = import_module(settings.SESSION_ENGINE).SessionStore(scope["session"].session_key)
+    return get_user(request)
+
+
+class WatchingConsumer(AsyncWebsocketConsumer):
+    """A socket of somebody who may watch something, for as long as they may.
+
+    Whether they may is asked when it opens, every `RECHECK_S`, and before sending where the last answer is older.
+    """
+
+    async def connect(self) -> None:
+        self.language = reader_language(self.scope)
+        self.asking: asyncio.Task[None] | None = None
+        self.group = ""
+        if not await self._ask_again():
+            return
+        self.group = self.watched_group()
+        await self.channel_layer.group_add(self.group, self.channel_name)
+        await self.accept()
+        self.asking = asyncio.create_task(self._keep_asking())
+
+    async def disconnect(self, code: int) -> None:
+        if self.asking:
+            self.asking.cancel()
+        if self.group:
+            await self.channel_layer.group_discard(self.group, self.channel_name)
+
+    def watched_group(self) -> str:
+        """The channel group whose changes are shown."""
+        raise NotImplementedError
+
+    def may_watch(self, user: User | AnonymousUser) -> bool:
+        """Whether this person may see it. Called in a thread, where queries are allowed."""
+        raise NotImplementedError
+
+    async def show(self, html: str) -> None:
+        """Send a fragment to whoever may still see it."""
+        if await self.may_still():
+            await self.send(text_data=html)
+
+    async def may_still(self) -> bool:
+        """What was answered last, asked again where that is too old. False closes the socket."""
+        return time.monotonic() - self.asked_at <= RECHECK_S or await self._ask_again()
+
+    async def _keep_asking(self) -> None:
+        try:
+            while True:
+                await asyncio.sleep(RECHECK_S)
+                if not await self._ask_again():
+                    return
+        except DatabaseError:
+            logger.warning("rights of an open page could not be read", exc_info=True)
+            await self.close(TRY_AGAIN_LATER)
+
+    async def _ask_again(self) -> bool:
+        asked_at = time.monotonic()
+        allowed: bool = await database_sync_to_async(self._ask, thread_sensitive=False)()
+        if allowed:
+            self.asked_at = asked_at
+        else:
+            await self.close(REFUSED)
+        return allowed
+
+    def _ask(self) -> bool:
+        return self.may_watch(present_user(self.scope))
+
+
+class RentalConsumer(WatchingConsumer):
     """One customer watching one rental of theirs, or all of them where the address names none."""
 
     async def connect(self) -> None:
         self.rental_id: UUID | None = self.scope["url_route"]["kwargs"].get("rental_id")
-        self.language = reader_language(self.scope)
         self.hop: asyncio.Task[None] | None = None
-        if not await database_sync_to_async(self._may_watch)():
-            await self.close(REFUSED)
-            return
-        await self.channel_layer.group_add(customer_group(self.scope["user"].pk), self.channel_name)
-        await self.accept()
-        if self.rental_id:
+        await super().connect()
+        if self.rental_id and self.group:
             # Whatever happened between the page and its socket.
             await self._send_rental(self.rental_id)
 
     async def disconnect(self, code: int) -> None:
         self._forget_hop()
-        await self.channel_layer.group_discard(customer_group(self.scope["user"].pk), self.channel_name)
+        await super().disconnect(code)
+
+    def watched_group(self) -> str:
+        return customer_group(self.scope["user"].pk)
+
+    def may_watch(self, user: User | AnonymousUser) -> bool:
+        """Their own rentals, signed in as the one who opened the socket."""
+        if not user.is_authenticated or user.pk != self.scope["user"].pk:
+            return False
+        return self.rental_id is None or own_rentals(user).filter(pk=self.rental_id).exists()
 
     async def rental_changed(self, event: dict[str, Any]) -> None:
         """Send the rental as it is now."""
@@ -57,7 +143,7 @@ class RentalConsumer(AsyncWebsocketConsumer):
             return
         self._forget_hop()
         if snapshot := event["snapshot"]:
-            await self.send(text_data=show_rental(restore_rental(snapshot), self.language))
+            await self.show(show_rental(restore_rental(snapshot), self.language))
         else:
             await self._send_rental(rental_id)
 
@@ -78,35 +164,35 @@ class RentalConsumer(AsyncWebsocketConsumer):
 
     async def _send_rental(self, rental_id: UUID) -> None:
         html = await database_sync_to_async(render_rental, thread_sensitive=False)(rental_id, self.language)
-        await self.send(text_data=html)
-
-    def _may_watch(self) -> bool:
-        user = self.scope["user"]
-        # A lazy user is looked up here, where queries are allowed.
-        if self.rental_id is None:
-            return bool(user.is_authenticated)
-        return own_rentals(user).filter(pk=self.rental_id).exists()
+        await self.show(html)
 
 
-class BranchConsumer(AsyncWebsocketConsumer):
+class BranchConsumer(WatchingConsumer):
     """One manager watching one branch of theirs."""
 
     async def connect(self) -> None:
         self.branch_id: UUID = self.scope["url_route"]["kwargs"]["branch_id"]
-        self.language = reader_language(self.scope)
+        self.parts = BranchParts(rentals=False, devices=False)
         self.carts: set[UUID] = set()
         self.devices = False
         self.flushing: asyncio.Task[None] | None = None
-        if not await database_sync_to_async(self._may_watch)():
-            await self.close(REFUSED)
-            return
-        await self.channel_layer.group_add(branch_group(self.branch_id), self.channel_name)
-        await self.accept()
+        await super().connect()
 
     async def disconnect(self, code: int) -> None:
         if self.flushing:
             self.flushing.cancel()
-        await self.channel_layer.group_discard(branch_group(self.branch_id), self.channel_name)
+        await super().disconnect(code)
+
+    def watched_group(self) -> str:
+        return branch_group(self.branch_id)
+
+    def may_watch(self, user: User | AnonymousUser) -> bool:
+        """Its carts; which tables besides them is noted for the renderer."""
+        branch = branches_visible_to(user, "carts:view").filter(pk=self.branch_id).first()
+        if branch is None:
+            return False
+        self.parts = parts_visible_to(user, branch)
+        return True
 
     async def branch_changed(self, event: dict[str, Any]) -> None:
         """Gather what changed and send it together."""
@@ -120,12 +206,12 @@ class BranchConsumer(AsyncWebsocketConsumer):
         await asyncio.sleep(GATHER_S)
         carts, self.carts = self.carts, set()
         devices, self.devices = self.devices, False
+        if not await self.may_still():
+            return
         html = await database_sync_to_async(render_branch_changes, thread_sensitive=False)(
-            self.branch_id, carts, devices, self.language
+            self.branch_id, carts, devices, self.parts, self.language
         )
-        await self.send(text_data=html)
+        if html:
+            await self.send(text_data=html)
         if self.carts or self.devices:
             self.flushing = asyncio.create_task(self._flush())
-
-    def _may_watch(self) -> bool:
-        return branches_visible_to(self.scope["user"], "carts:view").filter(pk=self.branch_id).exists()

@@ -58,6 +58,9 @@ class Page:
             if holding in message.get("text", ""):
                 return str(message["text"])
 
+    async def next(self) -> dict[str, Any]:
+        return dict(await self._socket.receive_output(DEADLINE_S))
+
     async def close(self) -> None:
         await self._socket.send_input({"type": "websocket.disconnect", "code": 1000})
         await self._socket.wait(DEADLINE_S)

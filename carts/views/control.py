@@ -19,7 +19,7 @@ from carts.forms import NoteForm, ReasonForm
 from carts.history import cart_history, reason_words
 from carts.keys import key_of_form
 from carts.models import Cart
-from carts.rendering import branch_heading, device_rows, rental_rows
+from carts.rendering import branch_heading, device_rows, parts_visible_to, rental_rows
 from core.errors import DomainError, NotAllowed, NotFound
 from core.views import error_page, say
 from devices.enums import PresenceState
@@ -79,14 +79,16 @@ def branch(request: HttpRequest, branch_id: UUID) -> HttpResponse:
     except NotFound as error:
         return error_page(request, error)
     carts = list(selectors.carts_visible_to(request.user, found))
+    seen = parts_visible_to(request.user, found)
     with timezone.override(found.time_zone):
         context = {
             "branch": branch_heading(found),
             "live_url": f"/ws/branches/{found.pk}",
             "carts": [presentation.cart_tile(row) for row in carts],
-            "rentals": rental_rows(found),
-            "devices": device_rows(found),
-            "figures": branch_figures(found),
+            "seen": seen,
+            "rentals": rental_rows(found) if seen.rentals else [],
+            "devices": device_rows(found) if seen.devices else [],
+            "figures": branch_figures(found) if seen.rentals else [],
             "last_event_at": max((row.lock_reported_at for row in carts if row.lock_reported_at), default=None),
         }
         return render(request, "carts/control_branch.html", context)
