@@ -15,7 +15,7 @@ _environment: dict[str, str] = {}
 
 
 def begin(environment: dict[str, str], done: Any) -> None:
-    """Called once in each process; `done` counts judged unlocks over all of them. Must not fail: a pool would try anew."""
+    """Called once in each process; `done` counts judged unlocks over all of them. A pool tries anew if this fails."""
     global _done
     _done = done
     _environment.update(environment)
