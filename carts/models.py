@@ -36,7 +36,7 @@ class Cart(models.Model):
     )
     locker_id = models.PositiveSmallIntegerField(_("lock"), default=0, help_text=_("Lock on the board, from 0."))
     public_code = models.CharField(max_length=12, unique=True, default=new_public_code, editable=False)
-    status = models.CharField(_("use"), max_length=12, choices=CartStatus, default=CartStatus.AVAILABLE)
+    status = models.CharField(_("status"), max_length=12, choices=CartStatus, default=CartStatus.AVAILABLE)
     condition = models.CharField(_("condition"), max_length=12, choices=CartCondition, default=CartCondition.OK)
     maintenance_notes = models.TextField(_("maintenance notes"), blank=True)
     lock_state = models.CharField(_("lock state"), max_length=10, choices=LockState, default=LockState.UNKNOWN)

@@ -277,7 +277,7 @@ class TelemetryEvent(models.Model):
         Branch, on_delete=models.DO_NOTHING, related_name="telemetry", db_constraint=False, verbose_name=_("branch")
     )
     event_id = models.UUIDField(_("event id"))
-    event_type = models.CharField(_("type"), max_length=50)
+    event_type = models.CharField(_("event type"), max_length=50)
     event_data = models.JSONField()
     timestamp = models.DateTimeField(_("noticed"))
     received_at = models.DateTimeField(_("received"))

@@ -41,7 +41,7 @@ class Chain(models.Model):
         default=False,
         help_text=_("A new Pi waits for staff unless its MAC address was registered before."),
     )
-    active = models.BooleanField(_("active"), default=True)
+    active = models.BooleanField(_("in operation"), default=True)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     class Meta:
@@ -88,7 +88,7 @@ class Branch(models.Model):
         validators=[MinValueValidator(1)],
         help_text=_("A cart kept longer counts as overdue."),
     )
-    active = models.BooleanField(_("active"), default=True)
+    active = models.BooleanField(_("in operation"), default=True)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     class Meta:
@@ -145,7 +145,7 @@ class User(AbstractBaseUser):
     )
     name = models.CharField(_("name"), max_length=255, blank=True)
     language = models.CharField(_("language"), max_length=5, choices=Languages, default=Languages.ENGLISH)
-    is_active = models.BooleanField(_("active"), default=True)
+    is_active = models.BooleanField(_("account is open"), default=True)
     token_version = models.PositiveIntegerField(default=1, help_text=_("Raised to end every token at once."))
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 

@@ -25,7 +25,7 @@ class Migration(migrations.Migration):
                 ('cart_number', models.PositiveIntegerField(verbose_name='number')),
                 ('locker_id', models.PositiveSmallIntegerField(default=0, help_text='Lock on the board, from 0.', verbose_name='lock')),
                 ('public_code', models.CharField(default=carts.models.new_public_code, editable=False, max_length=12, unique=True)),
-                ('status', models.CharField(choices=[('available', 'Free'), ('reserved', 'Opening'), ('rented', 'Out'), ('returned', 'Returned')], default='available', max_length=12, verbose_name='use')),
+                ('status', models.CharField(choices=[('available', 'Free'), ('reserved', 'Opening'), ('rented', 'Out'), ('returned', 'Returned')], default='available', max_length=12, verbose_name='status')),
                 ('condition', models.CharField(choices=[('ok', 'OK'), ('suspect', 'Suspect'), ('maintenance', 'Maintenance')], default='ok', max_length=12, verbose_name='condition')),
                 ('maintenance_notes', models.TextField(blank=True, verbose_name='maintenance notes')),
                 ('lock_state', models.CharField(choices=[('locked', 'Locked'), ('unlocked', 'Open'), ('unknown', 'Unknown')], default='unknown', max_length=10, verbose_name='lock state')),

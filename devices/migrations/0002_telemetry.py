@@ -37,7 +37,7 @@ class Migration(migrations.Migration):
                     fields=[
                         ('id', models.BigAutoField(primary_key=True, serialize=False)),
                         ('event_id', models.UUIDField(verbose_name='event id')),
-                        ('event_type', models.CharField(max_length=50, verbose_name='type')),
+                        ('event_type', models.CharField(max_length=50, verbose_name='event type')),
                         ('event_data', models.JSONField()),
                         ('timestamp', models.DateTimeField(verbose_name='noticed')),
                         ('received_at', models.DateTimeField(verbose_name='received')),
