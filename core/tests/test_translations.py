@@ -1,5 +1,6 @@
 """Every marked string is in every catalogue, translated, with its placeholders; what is compiled is what is written."""
 
+import fcntl
 import re
 import shutil
 from pathlib import Path
@@ -9,6 +10,8 @@ import pytest
 from django.conf import settings
 from django.core.management import call_command
 from django.utils import translation
+
+from deploy.stack.testing import shared_folder
 
 LOCALE = Path(settings.LOCALE_PATHS[0])
 LANGUAGES = [code for code, _ in settings.LANGUAGES if code != settings.LANGUAGE_CODE]
@@ -41,7 +44,9 @@ def marked(tmp_path_factory: pytest.TempPathFactory) -> set[Key]:
         pytest.skip("gettext is not installed, so the sources can't be read for marked strings")
     locale = tmp_path_factory.mktemp("fresh") / "locale"
     locale.mkdir()
-    with pytest.MonkeyPatch.context() as patch:
+    # makemessages lays its work beside the templates, where another worker's would take it away.
+    with (shared_folder() / "makemessages.lock").open("w") as turn, pytest.MonkeyPatch.context() as patch:
+        fcntl.flock(turn, fcntl.LOCK_EX)
         patch.chdir(settings.BASE_DIR)
         patch.setattr(settings, "LOCALE_PATHS", [str(locale)])
         call_command(
