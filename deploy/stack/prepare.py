@@ -1,7 +1,7 @@
 """What a stack needs done before its first page: migrations, demo data, addresses and an enrolment code.
 
 One process for all of it, because importing Django costs more than most of these commands. Speaks to the project
-through its management commands alone.
+through its management commands, and empties one table.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 
 import django
+from django.apps import apps
 from django.core.management import call_command
 
 from deploy.stack.layout import write_private
@@ -22,12 +23,20 @@ def prepare(*, base_url: str, enrol: tuple[str, str] | None) -> dict[str, object
     `enrol` is (branch code, device name) of the device to make a code for.
     """
     call_command("migrate", interactive=False, verbosity=0)
+    forget_pulses()
     call_command("seed_demo", seed=1, size="small", verbosity=0)
     code = None
     if enrol is not None:
         branch, device = enrol
         code = output_of("create_enrolment_code", "--branch", branch, "--device", device)
     return {"addresses": json.loads(output_of("print_addresses", "--base-url", base_url)), "enrolment_code": code}
+
+
+def forget_pulses() -> None:
+    """The last run's signs of life would speak for processes that have not been started yet: a Pi that comes before the
+    bridge is not heard until its next heartbeat.
+    """
+    apps.get_model("core", "ComponentPulse")._default_manager.all().delete()
 
 
 def output_of(command: str, *arguments: str) -> str:
