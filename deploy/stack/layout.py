@@ -27,7 +27,7 @@ class AlreadyRunning(Exception):
 
 
 class PortTaken(Exception):
-    """The port that was asked for is another program's."""
+    """The port that was asked for is another program's, or none at all."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +141,8 @@ class Ports:
 def web_port(environment: Mapping[str, str]) -> int:
     """`PORT` as given, otherwise 8000 or the next free one. Raises PortTaken."""
     if wanted := environment.get("PORT"):
+        if not (wanted.isdecimal() and 0 < int(wanted) < 65536):
+            raise PortTaken(f"PORT={wanted} is not the number of a port.")
         if not is_free(int(wanted)):
             raise PortTaken(f"PORT={wanted} is in use by another program.")
         return int(wanted)

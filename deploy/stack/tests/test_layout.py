@@ -56,6 +56,12 @@ def test_web_port_is_as_asked_or_the_next_free_one() -> None:
             web_port({"PORT": str(free)})
 
 
+@pytest.mark.parametrize("wanted", ["abc", "0", "-1", "65536"])
+def test_web_port_that_is_none_is_refused_in_words(wanted: str) -> None:
+    with pytest.raises(PortTaken, match="not the number of a port"):
+        web_port({"PORT": wanted})
+
+
 def test_lock_is_held_by_one(folder: Path) -> None:
     layout = Layout(folder)
     with layout.lock(), pytest.raises(AlreadyRunning):
