@@ -1,0 +1,35 @@
+"""Changing branches."""
+
+import pytest
+
+from core.errors import InvalidInput, NotAllowed
+from tenants.models import Branch
+from tenants.services.shops import update_branch
+from tenants.tests.factories import People
+
+pytestmark = pytest.mark.django_db
+
+
+def test_branch_is_changed_and_only_in_what_is_said(people: People) -> None:
+    stale = Branch.objects.get(pk=people.branch.pk)
+    update_branch(branch=people.branch, actor=people.erin, city="Haifa")
+
+    update_branch(branch=stale, actor=people.erin, name="Renamed")
+
+    now = Branch.objects.get(pk=people.branch.pk)
+    assert (now.name, now.city) == ("Renamed", "Haifa")
+
+
+def test_branch_is_not_changed_into_nonsense(people: People) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        update_branch(branch=people.branch, actor=people.erin, time_zone="Mars/Base", name="Renamed")
+
+    assert (set(refused.value.errors), Branch.objects.get(pk=people.branch.pk).name) == ({"time_zone"}, "Our branch")
+
+
+@pytest.mark.parametrize("field", ["chain", "code"])
+def test_levels_of_topics_stay(people: People, field: str) -> None:
+    with pytest.raises(NotAllowed):
+        update_branch(branch=people.branch, actor=people.erin, **{field: getattr(people.strange_branch, field)})
+
+    assert getattr(Branch.objects.get(pk=people.branch.pk), field) == getattr(people.branch, field)
