@@ -1,47 +1,80 @@
 """ASGI entry point: pages and REST for `make up`, websockets everywhere."""
 
 # ruff: noqa: E402 (Django must be set up before anything that has models is imported)
+import asyncio
+import contextvars
 import gc
 import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import IO, Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-os.environ.setdefault("DATABASE_POOL", "1")
 
 import django
 
 django.setup(set_prefix=False)
 
-from asgiref.sync import sync_to_async
 from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import AllowedHostsOriginValidator
-from django.core.handlers.asgi import ASGIHandler
-from django.http import HttpRequest
+from django.core.exceptions import RequestAborted
+from django.core.handlers.asgi import ASGIHandler, get_script_prefix
+from django.core.signals import request_started
 from django.http.response import HttpResponseBase
+from django.urls import set_script_prefix
 
 from config.checks import require_production_is_configured
 from config.sockets import websocket_urlpatterns
 
 require_production_is_configured()
 
+REQUEST_THREADS = 20
 
-class OneThreadHandler(ASGIHandler):
-    """Runs middleware and view of a request in one thread.
 
-    All of ours are synchronous; Django's own handler would hand each of them over to the thread and back, which costs
-    as much as the page: 1.3 of 3 ms.
+class ThreadsHandler(ASGIHandler):
+    """Runs a request from its first signal to its response in one of a few threads that keep their connections.
+
+    Middleware and views of ours are synchronous. Django's own handler hands each of them, and each receiver of a
+    signal, over to a thread that lives for this request alone, and back: 3 of 6 ms.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._threads = ThreadPoolExecutor(REQUEST_THREADS, thread_name_prefix="request")
 
     def load_middleware(self, is_async: bool = False) -> None:
         super().load_middleware(is_async=False)
 
-    async def get_response_async(self, request: HttpRequest) -> HttpResponseBase:
-        return await sync_to_async(self.get_response, thread_sensitive=True)(request)
+    async def handle(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        try:
+            body = await self.read_body(receive)
+        except RequestAborted:
+            return
+        with body:
+            response = await self._in_thread(self._respond, scope, body)
+            try:
+                await self.send_response(response, send)
+            finally:
+                await self._in_thread(response.close)
+
+    def _respond(self, scope: dict[str, Any], body: IO[bytes]) -> HttpResponseBase:
+        set_script_prefix(get_script_prefix(scope))
+        request_started.send(sender=type(self), scope=scope)
+        request, refusal = self.create_request(scope, body)
+        response = refusal if request is None else self.get_response(request)
+        assert response is not None
+        response._handler_class = type(self)  # type: ignore[attr-defined]
+        return response
+
+    async def _in_thread(self, action: Any, *arguments: Any) -> Any:
+        # Each request sees what this one set (language, request id) as little as it would in a thread of its own.
+        run = contextvars.copy_context().run
+        return await asyncio.get_running_loop().run_in_executor(self._threads, run, action, *arguments)
 
 
 application = ProtocolTypeRouter(
     {
-        "http": OneThreadHandler(),
+        "http": ThreadsHandler(),
         "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(websocket_urlpatterns))),
     }
 )

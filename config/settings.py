@@ -89,13 +89,11 @@ TEMPLATES = [
     }
 ]
 
-# Threads that Django's ASGI handler makes live for one request, so a connection kept per thread would be opened anew
-# each time; the web process keeps a pool instead. Celery and the bridge have long-lived threads and keep their own.
-DATABASE_POOL: bool = env.bool("DATABASE_POOL", False)
 _database: dict[str, Any] = dict(env.db_url("DATABASE_URL", "postgresql://cartwise@127.0.0.1:5432/cartwise"))
 _database["ENGINE"] = "django.db.backends.postgresql"
-_database["CONN_MAX_AGE"] = 0 if DATABASE_POOL else None
-_database["CONN_HEALTH_CHECKS"] = not DATABASE_POOL
+# Every process has threads that live long; each keeps its connection.
+_database["CONN_MAX_AGE"] = None
+_database["CONN_HEALTH_CHECKS"] = True
 _database["OPTIONS"] = {
     **_database.get("OPTIONS", {}),
     "application_name": env.str("PROCESS_NAME", "cartwise"),
@@ -103,7 +101,6 @@ _database["OPTIONS"] = {
     # them. A pooler in front of PostgreSQL must know prepared statements (PgBouncer does from 1.21).
     "server_side_binding": True,
     "prepare_threshold": 2,
-    **({"pool": {"min_size": 4, "max_size": 20, "timeout": 5}} if DATABASE_POOL else {}),
 }
 if name := env.str("TEST_DATABASE_NAME", ""):
     _database["TEST"] = {"NAME": name}

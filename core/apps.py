@@ -8,6 +8,7 @@ class CoreConfig(AppConfig):
     name = "core"
 
     def ready(self) -> None:
+        import core.connections  # noqa: F401 (connects a receiver)
         from core.schedule import upsert_periodic_tasks
 
         post_migrate.connect(upsert_periodic_tasks, dispatch_uid="core.upsert_periodic_tasks")

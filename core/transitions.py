@@ -3,16 +3,15 @@
 A state field is a `TextChoices`; beside it in `enums.py` stands its table `{state: {states it may go to}}`.
 """
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
 
 from django.db import connection, models
 from django.utils import timezone
 
+from core.compiled import assignment
 from core.models import StateChange
-
-if TYPE_CHECKING:
-    from django.db.models.options import Options
 
 Table = Mapping[Any, frozenset[Any]]
 
@@ -49,7 +48,6 @@ def transition(
     """
     if not connection.in_atomic_block:
         raise RuntimeError("a transition and what goes with it belong in one transaction")
-    rows = type(instance)._base_manager.filter(pk=instance.pk)
     current = getattr(instance, field)
     written = {field: to, **(also or {})}
     while True:
@@ -60,7 +58,7 @@ def transition(
         if _move(instance, field, current, written, reason, actor):
             break
         # Somebody was faster; the row is locked by nobody now, so what it says is true.
-        current = rows.values_list(field, flat=True).get()
+        current = type(instance)._base_manager.filter(pk=instance.pk).values_list(field, flat=True).get()
         setattr(instance, field, current)
     for name, value in written.items():
         setattr(instance, name, value)
@@ -70,19 +68,12 @@ def transition(
 def _move(
     instance: models.Model, field: str, current: str, written: Mapping[str, Any], reason: str, actor: object
 ) -> bool:
-    meta = instance._meta
-    columns = [_column(meta, name) for name in written]
-    statement = _MOVE.format(
-        table=meta.db_table,
-        written=", ".join(f'"{column.column}" = %s' for column in columns),
-        key=meta.pk.column,
-        field=_column(meta, field).column,
-        history=StateChange._meta.db_table,
-    )
+    model = type(instance)
+    columns, statement = _statement(model, field, tuple(written))
     values = [
         column.get_db_prep_save(value, connection) for column, value in zip(columns, written.values(), strict=True)
     ]
-    history = [meta.label_lower, instance.pk, field, current, written[field], reason[:200]]
+    history = [model._meta.label_lower, instance.pk, field, current, written[field], reason[:200]]
     by = str(getattr(actor, "pk", actor) or "")
     with connection.cursor() as cursor:
         cursor.execute(statement, [*values, instance.pk, current, *history, by, timezone.now()])
@@ -90,7 +81,16 @@ def _move(
     return moved
 
 
-def _column(meta: "Options[models.Model]", name: str) -> "models.Field[Any, Any]":
-    found = meta.get_field(name)
-    assert isinstance(found, models.Field)  # a state stands in a column, never in a reverse relation
-    return found
+@cache
+def _statement(
+    model: type[models.Model], field: str, names: tuple[str, ...]
+) -> tuple[Sequence["models.Field[Any, Any]"], str]:
+    columns, written = assignment(model, names)
+    statement = _MOVE.format(
+        table=model._meta.db_table,
+        written=written,
+        key=model._meta.pk.column,
+        field=assignment(model, (field,))[0][0].column,
+        history=StateChange._meta.db_table,
+    )
+    return columns, statement

@@ -38,11 +38,3 @@ def branch_visible_to(user: Requester, branch_id: UUID, permission: str = "branc
     if branch is None:
         raise NotFound
     return branch
-
-
-def open_branch(branch_id: UUID) -> Branch:
-    """A branch anybody may rent at, as its QR codes are public. Raises `NotFound`."""
-    branch = Branch.objects.select_related("chain").filter(pk=branch_id, active=True, chain__active=True).first()
-    if branch is None:
-        raise NotFound
-    return branch

@@ -29,7 +29,7 @@ from core.api import RowFilterSet
 from core.errors import NotAllowed, NotFound
 from tenants import access
 from tenants.models import Branch
-from tenants.selectors import branch_visible_to, open_branch
+from tenants.selectors import branch_visible_to
 
 IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key",
@@ -84,7 +84,7 @@ class AssignView(APIView):
         tags=["carts"],
     )
     def post(self, request: Request, branch_id: UUID) -> Response:
-        cart = _chosen_cart(request, open_branch(branch_id))
+        cart = _chosen_cart(request, branch_id)
         answer: Any = services.start_rental(
             cart=cart, customer=access.person(request.user), idempotency_key=key_of_header(request)
         )
@@ -103,7 +103,7 @@ class ReturnView(APIView):
     )
     def post(self, request: Request, branch_id: UUID) -> Response:
         key = key_of_header(request)
-        cart = _chosen_cart(request, open_branch(branch_id))
+        cart = _chosen_cart(request, branch_id)
         answer = idempotency.once(
             scope=f"return:{request.user.pk}",
             key=key,
@@ -192,12 +192,7 @@ def _branch(request: Request, branch_id: UUID) -> Branch:
     return branch_visible_to(request.user, branch_id)
 
 
-def _chosen_cart(request: Request, branch: Branch) -> Cart:
+def _chosen_cart(request: Request, branch_id: UUID) -> Cart:
     serializer = CartChoiceInput(data=request.data)
     serializer.is_valid(raise_exception=True)
-    choice = serializer.validated_data
-    by = {"cart_number": choice["cart_number"]} if "cart_number" in choice else {"pk": choice["cart_id"]}
-    cart = Cart.objects.filter(branch=branch, **by).first()
-    if cart is None:
-        raise NotFound
-    return cart
+    return selectors.cart_to_rent(branch_id, **serializer.validated_data)

@@ -9,19 +9,31 @@ from carts.enums import CONDITION_TRANSITIONS, CartCondition
 from carts.events import CartChanged
 from carts.models import Cart
 from core import idempotency, live
+from core.compiled import Lookup
 from core.errors import DomainError, InvalidInput
 from core.transitions import transition
 from devices.models import Command, Controller
 from devices.services import bump_config, queue_command
 from tenants.models import Branch, User
 
+_locked = Lookup(
+    lambda pk: (
+        Cart.objects.select_for_update(of=("self",))
+        .select_related("branch__chain", "controller__device__presence")
+        .filter(pk=pk)
+    ),
+    pk=UUID,
+)
+
 
 def lock_cart(cart_id: UUID) -> Cart:
     """The cart's row, locked until the transaction ends, with what a command needs to know."""
-    rows = Cart.objects.select_for_update(of=("self",)).select_related(
-        "branch__chain", "controller__device__branch__chain", "controller__device__presence"
-    )
-    return rows.get(pk=cart_id)
+    cart = _locked.first(pk=cart_id)
+    if cart is None:
+        raise Cart.DoesNotExist
+    if cart.controller and cart.controller.device.branch_id == cart.branch_id:
+        cart.controller.device.branch = cart.branch
+    return cart
 
 
 def place_cart(*, branch: Branch, cart_number: int, controller: Controller, locker_id: int) -> Cart:

@@ -23,12 +23,12 @@ from carts.models import Cart, Rental
 from carts.services.carts import lock_cart
 from carts.snapshots import take_snapshot
 from core import idempotency, live, outbox
+from core.compiled import Lookup, insert, update
 from core.errors import DomainError, InvalidInput, Unavailable
 from core.transitions import IllegalTransition, transition
 from devices.enums import OPEN_COMMANDS, CommandStatus
 from devices.models import Command
 from devices.services import cancel_command, queue_command
-from tenants.enums import RoleCode
 from tenants.models import User
 from tenants.services import ensure_customer_grant
 
@@ -36,6 +36,16 @@ from tenants.services import ensure_customer_grant
 NOT_OPENED_WITHIN = timedelta(minutes=3)
 # Reasons of a Pi that did not try: they say nothing against the lock either.
 _NOT_TRIED = frozenset({"wrong_connection", "clock_unknown", "retained", "duplicate", "busy", "interlock"})
+
+_waiting = Lookup(
+    lambda command_id: (
+        Rental.objects.select_for_update(of=("cart",))
+        .select_related("cart", "branch", "unlock_command")
+        .filter(unlock_command_id=command_id)
+    ),
+    command_id=UUID,
+)
+_locked_alone = Lookup(lambda pk: Cart.objects.select_for_update().filter(pk=pk), pk=UUID)
 
 
 class CartNotFree(DomainError):
@@ -70,16 +80,16 @@ def _start(cart_id: UUID, customer: User) -> dict[str, Any]:
     _require_free(cart)
     assert cart.controller is not None
     command = queue_command(device=cart.controller.device, type="unlock", target_id=cart.pk, actor=customer)
-    rental = Rental.objects.create(
+    rental = Rental(
         cart=cart,
         branch_id=cart.branch_id,
         customer=customer,
         unlock_command=command,
         status=RentalStatus.PENDING_UNLOCK,
     )
+    insert(rental)
     transition(cart, to=CartStatus.RESERVED, table=CART_TRANSITIONS, actor=customer)
-    if not customer.grants.filter(branch=cart.branch_id, role__code=RoleCode.CUSTOMER).exists():
-        ensure_customer_grant(user=customer, branch=cart.branch)
+    ensure_customer_grant(user=customer, branch=cart.branch)
     # No page of the customer knows this rental yet.
     live.announce(CartChanged(cart.pk, cart.branch_id))
     return {
@@ -126,14 +136,13 @@ def _waiting_for(command_id: UUID) -> tuple[Rental | None, Cart, Command] | None
 
     The lock brings the cart up to date; the rental is as it was before any wait for it.
     """
-    rows = Rental.objects.select_for_update(of=("cart",)).select_related("cart", "branch", "unlock_command")
-    rental = rows.filter(unlock_command_id=command_id).first()
+    rental = _waiting.first(command_id=command_id)
     if rental is not None and rental.unlock_command is not None:
         return rental, rental.cart, rental.unlock_command
     command = Command.objects.filter(pk=command_id).first()
     if command is None or command.target_id is None:
         return None
-    cart = Cart.objects.select_for_update().filter(pk=command.target_id).first()
+    cart = _locked_alone.first(pk=command.target_id)
     return (None, cart, command) if cart else None
 
 
@@ -173,7 +182,7 @@ def _leave_opening(rental: Rental, to: str, reason: str, command: Command, also:
 def note_lock_report(*, cart_id: UUID, lock: str, present: bool | None, seq: int | None) -> None:
     """What a Pi saw at a lock, asked or not. A closed hook with its cart ends the rental; old news is ignored."""
     with transaction.atomic():
-        cart = Cart.objects.select_for_update().filter(pk=cart_id).first()
+        cart = _locked_alone.first(pk=cart_id)
         if cart is None or not _note_lock(cart, lock, present, seq):
             return
         if _is_back(cart):
@@ -272,8 +281,7 @@ def _note_lock(cart: Cart, lock: str, present: bool | None, seq: int | None) -> 
     """Take over what was seen, unless something newer was seen before."""
     if seq is None or seq <= cart.lock_seq:
         return False
-    cart.lock_state, cart.present, cart.lock_seq, cart.lock_reported_at = lock, present, seq, timezone.now()
-    cart.save(update_fields=["lock_state", "present", "lock_seq", "lock_reported_at"])
+    update(cart, lock_state=lock, present=present, lock_seq=seq, lock_reported_at=timezone.now())
     return True
 
 

@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, transaction
-from django.db.models import QuerySet
 
 from carts import services
 from carts.enums import CartCondition, CartStatus
@@ -14,7 +13,7 @@ from carts.tests.factories import make_cart, make_rental
 from core.errors import DomainError, InvalidInput, Unavailable
 from core.idempotency import KeyReused
 from core.models import StateChange
-from core.tests.race import DEADLINE_S, race, wait_for
+from core.tests.race import DEADLINE_S, lock_no_rows, race, wait_for
 from devices.models import Command, Device, Presence
 from devices.tests.factories import make_controller, make_device
 from tenants.tests.factories import make_user
@@ -97,7 +96,7 @@ def test_moving_a_cart_does_not_undo_what_happens_to_it_meanwhile() -> None:
 def test_moving_a_cart_would_undo_it_without_the_lock(monkeypatch: pytest.MonkeyPatch) -> None:
     """The control: the row read without its lock and saved whole."""
     save = Cart.save
-    monkeypatch.setattr(QuerySet, "select_for_update", lambda rows, **options: rows)
+    lock_no_rows(monkeypatch)
     monkeypatch.setattr(Cart, "save", lambda cart, **options: save(cart))
 
     assert status_of_a_cart_moved_while_a_rental_began() == CartStatus.AVAILABLE

@@ -7,7 +7,6 @@ from uuid import uuid4
 
 import pytest
 from django.db import IntegrityError, connection, transaction
-from django.db.models import QuerySet
 from django.http import HttpResponse
 
 from carts import services
@@ -16,7 +15,7 @@ from carts.models import Cart, Rental
 from carts.services.rentals import CartNotFree
 from carts.tests.factories import make_cart, make_rental
 from core.models import IdempotencyKey, StateChange
-from core.tests.race import DEADLINE_S, race, race_each
+from core.tests.race import DEADLINE_S, lock_no_rows, race, race_each
 from devices.enums import CommandStatus
 from devices.models import Command, Presence
 from devices.services import revoke_device
@@ -200,7 +199,7 @@ def no_row_lock(monkeypatch: pytest.MonkeyPatch) -> None:
         require_free(cart)
         both_read.wait(DEADLINE_S)
 
-    monkeypatch.setattr(QuerySet, "select_for_update", lambda rows, **kwargs: rows)
+    lock_no_rows(monkeypatch)
     monkeypatch.setattr("carts.services.rentals._require_free", require_free_together)
 
 

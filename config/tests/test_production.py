@@ -17,7 +17,6 @@ GOOD = {
     "MQTT_PUBLIC_TLS": "1",
     "DATABASE_URL": "postgresql://nobody@127.0.0.1:9/none",
     "REDIS_URL": "redis://127.0.0.1:9/0",
-    "DATABASE_POOL": "0",
 }
 
 

@@ -154,6 +154,7 @@ def test_of_two_racers_to_different_states_one_moves_control(
     """Without the comparison both move, over each other."""
     blind = transitions._MOVE.replace('AND "{field}" = %s', "AND %s::text IS NOT NULL")
     monkeypatch.setattr(transitions, "_MOVE", blind)
+    monkeypatch.setattr(transitions, "_statement", transitions._statement.__wrapped__)
 
     outcomes = race_to_different_states(committed_door)
 

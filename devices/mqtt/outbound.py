@@ -72,10 +72,8 @@ def waiting_commands() -> list[UUID]:
 def mark_sent(command_id: UUID) -> None:
     """The broker has it. The device's answer may have been faster; then there is nothing to say."""
     with transaction.atomic():
-        command = Command.objects.filter(pk=command_id, status=CommandStatus.QUEUED).first()
-        if command is None:
-            return
         try:
-            transition(command, to=CommandStatus.SENT, table=COMMAND_TRANSITIONS, actor="bridge")
+            queued = Command(pk=command_id, status=CommandStatus.QUEUED)
+            transition(queued, to=CommandStatus.SENT, table=COMMAND_TRANSITIONS, actor="bridge")
         except IllegalTransition:
             logger.debug("answered before it was marked sent", extra={"command_id": str(command_id)})

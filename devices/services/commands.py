@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from core import live, outbox
+from core.compiled import Lookup, insert
 from core.errors import Unavailable
 from core.transitions import transition
 from devices import notify
@@ -31,6 +32,8 @@ _OUTCOME_STATUS = {
     "refused": CommandStatus.FAILED,
     "unknown": CommandStatus.UNKNOWN,
 }
+
+_locked = Lookup(lambda pk: Command.objects.select_for_update().filter(pk=pk), pk=UUID)
 
 
 def queue_command(
@@ -62,7 +65,7 @@ def queue_command(
         issued_at=now,
         expires_at=now + (LATE_FOR if type in MAY_ARRIVE_LATE else LIVE_FOR),
     )
-    command.save(force_insert=True)
+    insert(command)
     notify.wake(notify.COMMANDS, command.pk)
     return command
 
@@ -98,7 +101,7 @@ def record_result(
     The answer must come from the topic the command was addressed to: the cart's (`target_id`) or the device's.
     """
     with transaction.atomic(savepoint=False):
-        command = Command.objects.select_for_update().filter(pk=command_id).first()
+        command = _locked.first(pk=command_id)
         if command is None or (target_id, device_id) != _answers_from(command):
             return "unknown-command"
         status = _status_of(outcome, reason)

@@ -9,13 +9,12 @@ from uuid import uuid4
 import psycopg
 import pytest
 from django.db import connection, transaction
-from django.db.models import QuerySet
 from django.utils import timezone
 
 from core import live
 from core.errors import Unavailable
 from core.models import OutboxMessage, StateChange
-from core.tests.race import DEADLINE_S, race_each
+from core.tests.race import DEADLINE_S, lock_no_rows, race_each
 from devices import services
 from devices.enums import CommandStatus
 from devices.events import CommandAdvanced
@@ -296,7 +295,7 @@ def test_two_answers_at_once_end_the_command_once(
     """Two bridges take `done` and `failed`; the control has neither the row's lock nor the compare-and-set."""
     if seeded_bug:
         both_read, status_of = Barrier(2), services.commands._status_of
-        monkeypatch.setattr(QuerySet, "select_for_update", lambda rows, **kwargs: rows)
+        lock_no_rows(monkeypatch)
         monkeypatch.setattr("devices.services.commands.transition", _careless_transition)
         monkeypatch.setattr(
             "devices.services.commands._status_of", lambda *words: (both_read.wait(DEADLINE_S), status_of(*words))[1]

@@ -16,7 +16,7 @@ from django.test import Client
 from redis.exceptions import ConnectionError as RedisAway
 
 from core.models import StateChange
-from core.tests.race import DEADLINE_S, race, race_each, wait_for
+from core.tests.race import DEADLINE_S, lock_no_rows, race, race_each, wait_for
 from devices import services
 from devices.enums import DeviceState, PresenceState
 from devices.models import Device, DeviceToken, EnrolmentCode, KnownMac, Presence
@@ -168,7 +168,7 @@ def test_code_used_by_two_at_once_admits_one_control(monkeypatch: pytest.MonkeyP
             both_read.wait(DEADLINE_S)
         return found
 
-    monkeypatch.setattr(QuerySet, "select_for_update", lambda rows, **kwargs: rows)
+    lock_no_rows(monkeypatch)
     monkeypatch.setattr(QuerySet, "first", first_together)
 
     assert _two_with_one_code() == [201, 201]

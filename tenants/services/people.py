@@ -1,17 +1,25 @@
 """People and their grants. Nobody gives, takes or takes over more than they hold."""
 
 from datetime import datetime
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import F
 from django.utils.translation import gettext_lazy as _
 
+from core.compiled import Lookup
 from core.errors import InvalidInput, NotAllowed
 from core.models import StateChange
 from core.rows import delete_row, note, save_row
 from tenants import access
 from tenants.enums import ROLE_SCOPES, SHIPPED_PERMISSIONS, GrantScope, Languages, RoleCode
 from tenants.models import Branch, Chain, Grant, RefreshToken, Role, SignInLink, User
+
+_customer_grants = Lookup(
+    lambda user_id, branch_id: Grant.objects.filter(user=user_id, branch=branch_id, role__code=RoleCode.CUSTOMER),
+    user_id=UUID,
+    branch_id=UUID,
+)
 
 
 def ensure_customer(*, phone: str, language: str = Languages.ENGLISH) -> User:
@@ -115,7 +123,8 @@ def revoke_grant(*, grant: Grant, actor: User) -> None:
 
 def ensure_customer_grant(*, user: User, branch: Branch) -> None:
     """A person who rents at a branch is its customer from then on: its name and history stay visible to them."""
-    grant_role(user=user, role=RoleCode.CUSTOMER, branch=branch)
+    if not _customer_grants(user_id=user.pk, branch_id=branch.pk):
+        grant_role(user=user, role=RoleCode.CUSTOMER, branch=branch)
 
 
 def ensure_shipped_roles() -> None:

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 from django.db import transaction
 from django.utils import timezone
 
+from core.compiled import Lookup
 from core.errors import DomainError
 from core.tokens import TokenError, read, sign
 from tenants import access
@@ -19,6 +20,11 @@ CUSTOMER_ACCESS = timedelta(days=30)
 STAFF_ACCESS = timedelta(minutes=60)
 CUSTOMER_REFRESH = timedelta(days=90)
 STAFF_REFRESH = timedelta(days=7)
+
+
+_open_accounts = Lookup(
+    lambda pk, version: User.objects.filter(pk=pk, is_active=True, token_version=version), pk=UUID, version=int
+)
 
 
 class SignedOut(DomainError):
@@ -63,10 +69,9 @@ def user_of_token(token: str) -> User | None:
     """The person an access token stands for. One query."""
     try:
         claims = read(token, kind=KIND)
-        user = User.objects.filter(pk=UUID(claims["sub"]), is_active=True, token_version=int(claims["ver"])).first()
+        return _open_accounts.first(pk=UUID(claims["sub"]), version=int(claims["ver"]))
     except (TokenError, KeyError, ValueError, TypeError):
         return None
-    return user
 
 
 def refresh_tokens(*, refresh: str) -> TokenPair:

@@ -6,7 +6,7 @@ import pytest
 from django.db.models import F, QuerySet
 from django.utils import timezone
 
-from core.tests.race import race
+from core.tests.race import lock_no_rows, race
 from core.tokens import sign
 from tenants.models import RefreshToken, User
 from tenants.services import issue_tokens, refresh_tokens
@@ -116,7 +116,7 @@ def test_refresh_token_used_twice_at_once_leaves_no_family_control(monkeypatch: 
         return found
 
     with monkeypatch.context() as bug:
-        bug.setattr(QuerySet, "select_for_update", lambda rows, **kwargs: rows)
+        lock_no_rows(bug)
         bug.setattr(QuerySet, "first", first_together)
         answers = race(lambda: refresh(pair.refresh), times=6)
 

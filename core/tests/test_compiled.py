@@ -1,0 +1,141 @@
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.db import IntegrityError, connection, models, transaction
+from django.db.transaction import TransactionManagementError
+from django.test.utils import CaptureQueriesContext
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
+
+from core.compiled import Lookup, insert, update
+from core.models import OutboxMessage, StateChange
+
+pytestmark = pytest.mark.django_db
+
+
+class Tile(models.Model):
+    """One of every kind of column we write this way, in a table these tests make."""
+
+    id = models.UUIDField(primary_key=True, default=uuid4)
+    name = models.CharField(max_length=10, unique=True)
+    size = models.PositiveSmallIntegerField(default=3)
+    extra = models.JSONField(default=dict)
+    nothing = models.DateTimeField(null=True)
+    parent = models.ForeignKey("self", on_delete=models.CASCADE, null=True)
+    made_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        app_label = "core_tests"
+        managed = False
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@pytest.fixture
+def tiles(db: None) -> None:
+    with connection.schema_editor() as editor:
+        editor.create_model(Tile)
+
+
+def make_change(**fields: Any) -> StateChange:
+    made_up = {"entity": "door", "entity_id": uuid4(), "field": "status", "from_state": "a", "to_state": "b"}
+    return StateChange.objects.create(**{**made_up, **fields})
+
+
+def test_look_up_answers_what_its_queryset_does() -> None:
+    row, other = make_change(actor="clock"), make_change(actor="clock")
+    of_entity = Lookup(
+        lambda entity, actor: StateChange.objects.filter(entity_id=entity, actor=actor), entity=type(uuid4()), actor=str
+    )
+
+    found = [of_entity(entity=change.entity_id, actor="clock") for change in (row, other, row)]
+
+    assert found == [[row], [other], [row]]
+    assert vars(found[0][0]).keys() == vars(StateChange.objects.get(pk=row.pk)).keys()
+    assert of_entity.first(entity=row.entity_id, actor="nobody") is None
+
+
+def test_look_up_takes_numbers_and_times_and_keeps_constants() -> None:
+    row = make_change()
+    since = Lookup(
+        lambda pk, at: StateChange.objects.filter(pk__gte=pk, at__gt=at, field="status").exclude(reason="x"),
+        pk=int,
+        at=datetime,
+    )
+
+    assert since(pk=row.pk, at=row.at - timedelta(seconds=1)) == [row]
+    assert since(pk=row.pk, at=row.at) == []
+    assert since(pk=row.pk + 1, at=datetime(2000, 1, 1, tzinfo=UTC)) == []
+
+
+def test_look_up_brings_relations_and_converts_in_one_query() -> None:
+    every = IntervalSchedule.objects.create(every=7, period="seconds")
+    PeriodicTask.objects.create(name="with", task="t", interval=every)
+    OutboxMessage.objects.create(event="e", receiver="r", payload={"a": [1]}, available_at=datetime.now(UTC))
+    task = Lookup(lambda name: PeriodicTask.objects.select_related("interval", "crontab").filter(name=name), name=str)
+    message = Lookup(lambda event: OutboxMessage.objects.filter(event=event), event=str)
+
+    with CaptureQueriesContext(connection) as queries:
+        [found], [waiting] = task(name="with"), message(event="e")
+        assert (found.interval.every, found.crontab, waiting.payload) == (7, None, {"a": [1]})
+
+    assert len(queries) == 2
+    found.queue = "changed"
+    found.save()
+    assert PeriodicTask.objects.get(name="with").queue == "changed"
+
+
+def test_look_up_that_does_not_use_a_parameter_is_refused() -> None:
+    with pytest.raises(TypeError, match="'entity'"):
+        Lookup(lambda entity: StateChange.objects.all(), entity=str)(entity="x")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_look_up_locks_only_inside_a_transaction() -> None:
+    row = make_change()
+    locked = Lookup(lambda pk: StateChange.objects.select_for_update().filter(pk=pk), pk=int)
+
+    with transaction.atomic():
+        assert locked(pk=row.pk) == [row]
+    with pytest.raises(TransactionManagementError):
+        locked(pk=row.pk)
+
+
+@pytest.mark.usefixtures("tiles")
+def test_insert_writes_what_save_does() -> None:
+    parent = Tile(name="parent")
+    insert(parent)
+    tile = Tile(name="tile", extra={"a": None}, parent=parent)
+
+    with CaptureQueriesContext(connection) as queries:
+        insert(tile)
+
+    stored = Tile.objects.get(pk=tile.pk)
+    assert len(queries) == 1
+    assert (stored.name, stored.size, stored.extra, stored.nothing) == ("tile", 3, {"a": None}, None)
+    assert (stored.parent, stored.made_at) == (parent, tile.made_at)
+    tile.size = 4
+    tile.save()
+    assert Tile.objects.get(pk=tile.pk).size == 4
+
+
+@pytest.mark.usefixtures("tiles")
+def test_insert_of_a_taken_name_is_refused() -> None:
+    insert(Tile(name="tile"))
+
+    with pytest.raises(IntegrityError), transaction.atomic():
+        insert(Tile(name="tile"))
+
+
+@pytest.mark.usefixtures("tiles")
+def test_update_writes_these_fields_and_no_others() -> None:
+    tile = Tile.objects.create(name="tile")
+    Tile.objects.filter(pk=tile.pk).update(size=9)
+
+    update(tile, name="other", extra={"b": 1}, parent=None)
+
+    stored = Tile.objects.get(pk=tile.pk)
+    assert (stored.name, stored.size, stored.extra) == ("other", 9, {"b": 1})
+    assert (tile.name, tile.extra) == ("other", {"b": 1})
