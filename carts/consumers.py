@@ -117,15 +117,10 @@ class RentalConsumer(WatchingConsumer):
 
     async def connect(self) -> None:
         self.rental_id: UUID | None = self.scope["url_route"]["kwargs"].get("rental_id")
-        self.hop: asyncio.Task[None] | None = None
         await super().connect()
         if self.rental_id and self.group:
             # Whatever happened between the page and its socket.
             await self._send_rental(self.rental_id)
-
-    async def disconnect(self, code: int) -> None:
-        self._forget_hop()
-        await super().disconnect(code)
 
     def watched_group(self) -> str:
         return customer_group(self.scope["user"].pk)
@@ -141,26 +136,10 @@ class RentalConsumer(WatchingConsumer):
         rental_id = UUID(event["rental_id"])
         if self.rental_id not in (None, rental_id):
             return
-        self._forget_hop()
         if snapshot := event["snapshot"]:
             await self.show(show_rental(restore_rental(snapshot), self.language))
         else:
             await self._send_rental(rental_id)
-
-    async def rental_advanced(self, event: dict[str, Any]) -> None:
-        """Send a hop of an unlock, unless its end comes within a moment and shows it too."""
-        rental_id = UUID(event["rental_id"])
-        if self.rental_id in (None, rental_id):
-            self._forget_hop()
-            self.hop = asyncio.create_task(self._send_later(rental_id))
-
-    async def _send_later(self, rental_id: UUID) -> None:
-        await asyncio.sleep(GATHER_S)
-        await self._send_rental(rental_id)
-
-    def _forget_hop(self) -> None:
-        if self.hop is not None:
-            self.hop.cancel()
 
     async def _send_rental(self, rental_id: UUID) -> None:
         html = await database_sync_to_async(render_rental, thread_sensitive=False)(rental_id, self.language)

@@ -1,10 +1,10 @@
 """Which open pages show which events."""
 
+from carts.enums import RentalStatus
 from carts.events import CartChanged, RentalChanged
 from carts.models import Rental
 from core.live import branch_group, customer_group, hears, push
 from devices.events import CommandAdvanced, PresenceChanged
-
 
 @hears(RentalChanged)
 def show_rental(event: RentalChanged) -> None:
@@ -26,9 +26,9 @@ def show_presence(event: PresenceChanged) -> None:
     push(branch_group(event.branch_id), "branch.changed", device_id=str(event.device_id))
 
 
-@hears(CommandAdvanced)
+@hears(CommandAdvanced, after_s=0.05)
 def show_hop(event: CommandAdvanced) -> None:
-    """To the page of the customer who waits for this command."""
-    waiting = Rental.objects.filter(unlock_command_id=event.command_id).values_list("pk", "customer_id").first()
-    if waiting:
-        push(customer_group(waiting[1]), "rental.advanced", rental_id=str(waiting[0]))
+    """To the page of the customer who waits for this command, unless the lock was faster: its answer shows it too."""
+    waiting = Rental.objects.filter(unlock_command_id=event.command_id, status=RentalStatus.PENDING_UNLOCK)
+    for pk, customer_id in waiting.values_list("pk", "customer_id"):
+        push(customer_group(customer_id), "rental.changed", rental_id=str(pk), snapshot=None)

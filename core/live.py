@@ -6,14 +6,16 @@ loop in a background thread and its connection with it. A push from a view or th
 
 import asyncio
 import logging
+import queue
 import threading
+import time
 from collections.abc import Callable
 from functools import cache
 from typing import Any, TypeVar
 from uuid import UUID
 
 from channels.layers import get_channel_layer
-from django.db import transaction
+from django.db import close_old_connections, transaction
 
 logger = logging.getLogger(__name__)
 PUSH_TIMEOUT_S = 2.0
@@ -22,11 +24,17 @@ E = TypeVar("E")
 _listeners: dict[type, list[Callable[[Any], None]]] = {}
 
 
-def hears(event_class: type[E]) -> Callable[[Callable[[E], None]], Callable[[E], None]]:
-    """Register a function that shows an event on open pages. Called after the commit, at most once: not for effects."""
+def hears(
+    event_class: type[E], *, after_s: float = 0.0
+) -> Callable[[Callable[[E], None]], Callable[[E], None]]:
+    """Register a function that shows an event on open pages. Called after the commit, at most once: not for effects.
+
+    `after_s` later, and in a thread of its own, for what the next event mostly makes needless: nobody waits for it.
+    """
 
     def register(listener: Callable[[E], None]) -> Callable[[E], None]:
-        _listeners.setdefault(event_class, []).append(listener)
+        called = listener if not after_s else lambda event: _late().put((time.monotonic() + after_s, listener, event))
+        _listeners.setdefault(event_class, []).append(called)
         return listener
 
     return register
@@ -63,6 +71,24 @@ def push(group: str, kind: str, **data: Any) -> None:
 def _log_failure(group: str, error: BaseException | None) -> None:
     if error is not None:
         logger.warning("live push lost", extra={"group": group, "error": repr(error)})
+
+
+@cache
+def _late() -> "queue.SimpleQueue[tuple[float, Callable[[Any], None], Any]]":
+    calls: queue.SimpleQueue[tuple[float, Callable[[Any], None], Any]] = queue.SimpleQueue()
+    threading.Thread(target=_call_late, args=(calls,), name="live-late", daemon=True).start()
+    return calls
+
+
+def _call_late(calls: "queue.SimpleQueue[tuple[float, Callable[[Any], None], Any]]") -> None:
+    while True:
+        due, listener, event = calls.get()
+        time.sleep(max(0.0, due - time.monotonic()))
+        try:
+            close_old_connections()
+            listener(event)
+        except Exception:
+            logger.warning("an event was not shown", exc_info=True, extra={"event": repr(event)})
 
 
 @cache

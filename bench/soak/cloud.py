@@ -84,7 +84,7 @@ class Cloud:
         if world.strikes(Fault.KILL_AFTER_PUBLISH):
             raise Killed
         if not world.strikes(Fault.PUBACK_LOST):
-            self._later(world.between(0.001, 0.02), lambda: outbound.mark_sent(command_id))
+            self._later(world.between(0.001, 0.02), lambda: outbound.mark_sent([command_id]))
 
     def take(self, topic: str, payload: bytes) -> None:
         """A message from the broker; acknowledged after its commit, so that it comes again when the bridge dies."""

@@ -119,8 +119,8 @@ def settle_unlock(*, command_id: UUID) -> None:
         if found is None:
             return
         rental, cart, command = found
-        _note_lock(cart, command.lock, command.present, command.seq)
         if rental is None or rental.status != RentalStatus.PENDING_UNLOCK:
+            _note_lock(cart, command.lock, command.present, command.seq)
             live.announce(CartChanged(cart.pk, cart.branch_id))
         elif command.status == CommandStatus.DONE and command.lock == LockState.UNLOCKED:
             overtaken = command.seq is not None and cart.lock_seq > command.seq and _is_back(cart)
@@ -128,6 +128,7 @@ def settle_unlock(*, command_id: UUID) -> None:
                 # Another bridge was faster with a later report: the cart was back before this was heard.
                 _end(rental, cart, RentalStatus.RETURNED, "lock closed", "")
         else:
+            _note_lock(cart, command.lock, command.present, command.seq)
             _void(rental, cart, command)
 
 
@@ -151,7 +152,10 @@ def _begin(rental: Rental, cart: Cart, command: Command) -> bool:
     times = {"start_time": now, "expected_return": now + rental.branch.rental_duration}
     if not _leave_opening(rental, RentalStatus.ACTIVE, "lock opened", command, times):
         return False
-    transition(cart, to=CartStatus.RENTED, table=CART_TRANSITIONS, actor=rental.customer_id, also={"last_used": now})
+    seen = _news(cart, command.lock, command.present, command.seq)
+    transition(
+        cart, to=CartStatus.RENTED, table=CART_TRANSITIONS, actor=rental.customer_id, also={"last_used": now, **seen}
+    )
     outbox.publish(RentalStarted(rental.pk, rental.branch_id))
     _show(rental, take_snapshot(rental, cart, command))
     return True
@@ -279,10 +283,17 @@ def sweep_pending_rentals() -> int:
 
 def _note_lock(cart: Cart, lock: str, present: bool | None, seq: int | None) -> bool:
     """Take over what was seen, unless something newer was seen before."""
+    seen = _news(cart, lock, present, seq)
+    if seen:
+        update(cart, **seen)
+    return bool(seen)
+
+
+def _news(cart: Cart, lock: str, present: bool | None, seq: int | None) -> dict[str, Any]:
+    """What a report changes about a cart's row; nothing when something newer was seen before."""
     if seq is None or seq <= cart.lock_seq:
-        return False
-    update(cart, lock_state=lock, present=present, lock_seq=seq, lock_reported_at=timezone.now())
-    return True
+        return {}
+    return {"lock_state": lock, "present": present, "lock_seq": seq, "lock_reported_at": timezone.now()}
 
 
 def _is_back(cart: Cart) -> bool:

@@ -32,8 +32,10 @@ SHARED = "$share/bridge/cartwise/+/+"
 SUBSCRIPTIONS = [f"{SHARED}/devices/+/status", f"{SHARED}/devices/+/telemetry", f"{SHARED}/carts/+/status"]
 INBOUND_WORKERS = 4
 QUEUE_SIZE = 10_000
+UNACKED = 16
 TICK_S = 1.0
 PULSE_EVERY_S = 10.0
+SENT_NOTED_AFTER_S = 0.2
 RIGHTS_EVERY_S = 60.0
 
 
@@ -113,13 +115,20 @@ class Bridge:
     # Threads.
 
     def _work(self, inbox: "queue.Queue[mqtt.MQTTMessage]") -> None:
+        handled: list[mqtt.MQTTMessage] = []
         while not self.stopping.is_set():
             try:
-                message = inbox.get(timeout=TICK_S)
+                message = inbox.get_nowait() if handled else inbox.get(timeout=TICK_S)
+                if self._with_database(lambda: inbound.handle(message.topic, bytes(message.payload)), again=True):  # noqa: B023
+                    handled.append(message)
+                if len(handled) < UNACKED:
+                    continue
             except queue.Empty:
-                continue
-            if self._with_database(lambda: inbound.handle(message.topic, bytes(message.payload)), again=True):  # noqa: B023
+                pass
+            # Only now that nothing waits: what is next is often the answer a customer is waiting for.
+            for message in handled:
                 self._client.ack(message.mid, message.qos)
+            handled.clear()
 
     def _listen(self) -> None:
         """Publish commands as soon as their transaction has committed, and once a second what was left behind."""
@@ -173,12 +182,17 @@ class Bridge:
             self._puback.put(command_id)
 
     def _note_sent(self) -> None:
+        """Note what the broker took, unless the device answers within a moment: its answer says more."""
         while not self.stopping.is_set():
             try:
-                command_id = self._puback.get(timeout=TICK_S)
+                command_ids = [self._puback.get(timeout=TICK_S)]
             except queue.Empty:
                 continue
-            self._with_database(lambda: outbound.mark_sent(command_id))  # noqa: B023
+            self.stopping.wait(SENT_NOTED_AFTER_S)
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    command_ids.append(self._puback.get_nowait())
+            self._with_database(lambda: outbound.mark_sent(command_ids))  # noqa: B023
 
     def _keep_rights(self) -> None:
         """Bring the broker's accounts in line when told so, and all of them now and then."""

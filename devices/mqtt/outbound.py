@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -69,11 +69,11 @@ def waiting_commands() -> list[UUID]:
     return list(rows.exclude(lease_until__gte=now).order_by("issued_at").values_list("pk", flat=True)[:200])
 
 
-def mark_sent(command_id: UUID) -> None:
-    """The broker has it. The device's answer may have been faster; then there is nothing to say."""
+def mark_sent(command_ids: Sequence[UUID]) -> None:
+    """The broker has them. A device's answer may have been faster; then there is nothing to say."""
     with transaction.atomic():
-        try:
-            queued = Command(pk=command_id, status=CommandStatus.QUEUED)
-            transition(queued, to=CommandStatus.SENT, table=COMMAND_TRANSITIONS, actor="bridge")
-        except IllegalTransition:
-            logger.debug("answered before it was marked sent", extra={"command_id": str(command_id)})
+        for command in Command.objects.filter(pk__in=command_ids, status=CommandStatus.QUEUED).order_by("pk"):
+            try:
+                transition(command, to=CommandStatus.SENT, table=COMMAND_TRANSITIONS, actor="bridge")
+            except IllegalTransition:
+                logger.debug("answered before it was marked sent", extra={"command_id": str(command.pk)})

@@ -228,7 +228,7 @@ def test_answer_before_the_sent_mark_wins() -> None:
     command = make_command()
     deliver_answer(command, "done")
 
-    mark_sent(command.pk)
+    mark_sent([command.pk])
 
     command.refresh_from_db()
     assert command.status == CommandStatus.DONE

@@ -151,8 +151,8 @@ def test_two_bridges_at_once_publish_once_control(wire: Wire, monkeypatch: pytes
 def test_sent_mark_comes_once_and_only_on_queued_commands() -> None:
     command = make_command()
 
-    mark_sent(command.pk)
-    mark_sent(command.pk)
+    mark_sent([command.pk])
+    mark_sent([command.pk])
 
     command.refresh_from_db()
     assert command.status == CommandStatus.SENT
@@ -165,7 +165,7 @@ def test_sent_mark_comes_once_and_only_on_queued_commands() -> None:
 def test_sent_mark_after_an_answer_says_nothing(status: str) -> None:
     command = make_command(status=status)
 
-    mark_sent(command.pk)
+    mark_sent([command.pk])
 
     command.refresh_from_db()
     assert command.status == status
