@@ -6,6 +6,7 @@ from carts.models import Rental
 from core.live import branch_group, customer_group, hears, push
 from devices.events import CommandAdvanced, PresenceChanged
 
+
 @hears(RentalChanged)
 def show_rental(event: RentalChanged) -> None:
     """To the customer's page and the manager's."""

@@ -24,9 +24,7 @@ E = TypeVar("E")
 _listeners: dict[type, list[Callable[[Any], None]]] = {}
 
 
-def hears(
-    event_class: type[E], *, after_s: float = 0.0
-) -> Callable[[Callable[[E], None]], Callable[[E], None]]:
+def hears(event_class: type[E], *, after_s: float = 0.0) -> Callable[[Callable[[E], None]], Callable[[E], None]]:
     """Register a function that shows an event on open pages. Called after the commit, at most once: not for effects.
 
     `after_s` later, and in a thread of its own, for what the next event mostly makes needless: nobody waits for it.

@@ -1,4 +1,6 @@
 import logging
+import threading
+import time
 from dataclasses import dataclass
 
 import pytest
@@ -72,3 +74,26 @@ def test_listener_that_fails_hinders_neither_the_change_nor_the_others(heard: li
         live.announce(Seen("told"))
 
     assert heard == ["told"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_late_listener_is_called_after_its_time_in_another_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "_listeners", {})
+    calls: list[tuple[str, float, int]] = []
+
+    def note(event: Seen) -> None:
+        calls.append((event.word, time.monotonic(), threading.get_ident()))
+        if event.word == "bad":
+            raise ValueError
+
+    live.hears(Seen, after_s=0.05)(note)
+    began = time.monotonic()
+    with transaction.atomic():
+        live.announce(Seen("bad"))
+        live.announce(Seen("good"))
+    at_once = list(calls)
+    wait_for(lambda: len(calls) == 2, "both calls")
+
+    assert at_once == []
+    assert [word for word, _, _ in calls] == ["bad", "good"]
+    assert all(at - began >= 0.05 and thread != threading.get_ident() for _, at, thread in calls)

@@ -371,6 +371,49 @@ def test_acknowledgement_that_is_faster_than_publish_counts_control(
     assert publish_to_a_fast_broker(lone_bridge, monkeypatch) == []
 
 
+def handled_and_acknowledged(bridge: Bridge, monkeypatch: pytest.MonkeyPatch, count: int) -> list[tuple[str, int]]:
+    """What the bridge does with so many messages that wait for it, in order."""
+    steps: list[tuple[str, int]] = []
+
+    def acknowledge(mid: int, qos: int) -> None:
+        steps.append(("acknowledged", mid))
+        if mid == count:
+            bridge.stop()
+
+    monkeypatch.setattr(inbound, "handle", lambda topic, payload: steps.append(("handled", int(payload))))
+    monkeypatch.setattr(bridge._client, "ack", acknowledge)
+    inbox = bridge._inboxes[0]
+    for number in range(1, count + 1):
+        message = mqtt.MQTTMessage(mid=number, topic=b"cartwise/x")
+        message.payload, message.qos = b"%d" % number, 1
+        inbox.put(message)
+    bridge._work(inbox)
+    return steps
+
+
+def steps(what: str, *numbers: int) -> list[tuple[str, int]]:
+    return [(what, number) for number in numbers]
+
+
+def test_messages_are_acknowledged_in_order_once_none_waits(
+    lone_bridge: Bridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = handled_and_acknowledged(lone_bridge, monkeypatch, 3)
+
+    assert found == [*steps("handled", 1, 2, 3), *steps("acknowledged", 1, 2, 3)]
+
+
+def test_stream_of_messages_does_not_put_off_their_acknowledgement(
+    lone_bridge: Bridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("devices.mqtt.bridge.UNACKED", 2)
+
+    found = handled_and_acknowledged(lone_bridge, monkeypatch, 3)
+
+    first = [*steps("handled", 1, 2), *steps("acknowledged", 1, 2)]
+    assert found == [*first, *steps("handled", 3), *steps("acknowledged", 3)]
+
+
 def test_full_rights_queue_holds_nobody_up(lone_bridge: Bridge) -> None:
     for _ in range(QUEUE_SIZE + 1):
         lone_bridge._want_rights(UUID(int=1))
