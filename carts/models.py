@@ -51,7 +51,7 @@ class Cart(models.Model):
     class Meta:
         verbose_name = _("cart")
         verbose_name_plural = _("carts")
-        ordering = ["cart_number"]
+        ordering = ["cart_number", "pk"]
         constraints = [
             models.UniqueConstraint(fields=["branch", "cart_number"], name="cart_number_once_in_branch"),
             models.UniqueConstraint(
@@ -98,7 +98,7 @@ class Rental(models.Model):
     class Meta:
         verbose_name = _("rental")
         verbose_name_plural = _("rentals")
-        ordering = ["-created_at"]
+        ordering = ["-created_at", "-pk"]
         constraints = [
             models.UniqueConstraint(
                 fields=["cart"], condition=Q(status__in=OPEN_RENTALS), name="one_open_rental_per_cart"

@@ -25,6 +25,11 @@ def record_pulse(name: str, *, ok: bool = True, detail: str = "") -> None:
     )
 
 
+def works(name: str) -> bool:
+    """Whether a process without a port has said lately that it can do its work."""
+    return _pulse_of(name)["status"] == "ok"
+
+
 @require_safe
 def healthz(request: HttpRequest) -> JsonResponse:
     """200 with `ok`, or 503 with `degraded`, and each component's state."""

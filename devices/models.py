@@ -42,7 +42,7 @@ class Device(models.Model):
     class Meta:
         verbose_name = _("device")
         verbose_name_plural = _("devices")
-        ordering = ["name"]
+        ordering = ["name", "pk"]
         constraints = [models.UniqueConstraint(fields=["branch", "name"], name="device_name_once_in_branch")]
 
     def __str__(self) -> str:
@@ -187,7 +187,7 @@ class Controller(models.Model):
     class Meta:
         verbose_name = _("lock board")
         verbose_name_plural = _("lock boards")
-        ordering = ["port", "address"]
+        ordering = ["port", "address", "pk"]
         constraints = [
             models.UniqueConstraint(fields=["device", "port", "address"], name="controller_address_once_on_bus"),
             models.CheckConstraint(condition=Q(hook_closed_bit__in=(0, 1)), name="controller_bit_is_a_bit"),
@@ -232,7 +232,7 @@ class Command(models.Model):
     class Meta:
         verbose_name = _("command")
         verbose_name_plural = _("commands")
-        ordering = ["-issued_at"]
+        ordering = ["-issued_at", "-pk"]
         indexes = [
             models.Index(fields=["expires_at"], condition=Q(status__in=OPEN_COMMANDS), name="command_open"),
             models.Index(fields=["-issued_at"]),
@@ -285,7 +285,7 @@ class TelemetryEvent(models.Model):
     class Meta:
         verbose_name = _("telemetry event")
         verbose_name_plural = _("telemetry events")
-        ordering = ["-timestamp"]
+        ordering = ["-timestamp", "-pk"]
 
     def __str__(self) -> str:
         return f"{self.event_type} at {self.timestamp:%H:%M:%S}"

@@ -16,7 +16,7 @@ from .uplink import Uplink
 log = logging.getLogger(__name__)
 
 # What may still make sense when it comes late, by heartbeat.
-LATE = frozenset({CommandType.APPLY_CONFIG, CommandType.RESTART, CommandType.INSTALL_FIRMWARE, CommandType.IDENTIFY})
+LATE = frozenset({CommandType.APPLY_CONFIG, CommandType.RESTART, CommandType.INSTALL_FIRMWARE})
 SUPPORTED = frozenset({CommandType.CANCEL, CommandType.IDENTIFY, CommandType.RESTART, CommandType.APPLY_CONFIG})
 
 

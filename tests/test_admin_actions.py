@@ -195,6 +195,15 @@ def test_unlock_sent_twice_from_one_page_is_one_command(client: Client, erin: Us
     assert [(row.type, row.target_id) for row in Command.objects.all()] == [("unlock", cart.pk)]
 
 
+@pytest.mark.parametrize("key", ["\0", "ключ", "x" * 300])
+def test_unlock_with_something_else_than_a_key_is_a_command_all_the_same(client: Client, erin: User, key: str) -> None:
+    cart = make_cart()
+
+    _press(client, cart, "unlock", press_key=key)
+
+    assert Command.objects.get().target_id == cart.pk
+
+
 def test_many_carts_are_asked_about_once_and_done_together(client: Client, erin: User) -> None:
     carts = [make_cart(), make_cart()]
     chosen = {"action": "do_maintenance", "_selected_action": [str(cart.pk) for cart in carts]}

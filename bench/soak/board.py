@@ -19,7 +19,8 @@ ANSWER_S = 0.008
 BUSY_S = 0.1
 # A wait shorter than this could be lost in rounding, and time would stand still.
 SHORTEST_S = 1e-6
-# A false reading this soon after a pulse may pass for its effect.
+# A false reading this soon after a pulse may pass for its effect; later too, where the Pi stood still meanwhile and
+# has not answered yet.
 LIE_COUNTS_S = 3.0
 
 Fired = Callable[[UUID], Sighting | None]
@@ -137,7 +138,8 @@ class Line:
 
     def _open(self, station: Station, number: int, sighting: Sighting) -> None:
         station.board.locks[number].release()
-        sighting.opened = True
+        # Also where this is a slow effect of the pulse before: whoever asks now truly finds it open.
+        sighting.opened = station.last[number].opened = True
         self._opened(station, number)
 
     def _answer(self, station: Station, frame: bytes, render: Callable[[bool], bytes]) -> None:
@@ -151,7 +153,8 @@ class Line:
         data = render(board.closed_bit is not (fault is Fault.BOARD_FLIPPED))
         if fault is Fault.BOARD_FLIPPED:
             for sighting in station.last.values():
-                sighting.lied = sighting.lied or self._world.now - sighting.firings[-1] < LIE_COUNTS_S
+                soon = self._world.now - sighting.firings[-1] < LIE_COUNTS_S
+                sighting.lied = sighting.lied or soon or not sighting.answers
         if fault is Fault.BOARD_WRONG_ADDRESS:
             data = board.readdress(data)
         elif fault is Fault.BOARD_BAD_SUM:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.utils.translation import gettext as _
 from rest_framework import serializers
 
 from carts.models import Cart, Rental
@@ -46,7 +47,7 @@ class CartChoiceInput(serializers.Serializer[None]):
     def validate(self, data: dict[str, Any]) -> dict[str, Any]:
         """Exactly one of the two."""
         if len(data) != 1:
-            raise serializers.ValidationError({"cart_number": ["Give cart_number or cart_id."]})
+            raise serializers.ValidationError({"cart_number": [_("Give cart_number or cart_id.")]})
         return data
 
 

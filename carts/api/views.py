@@ -22,11 +22,11 @@ from carts.api.serializers import (
     RentalStatsOutput,
 )
 from carts.enums import OPEN_RENTALS, RentalStatus
-from carts.keys import key_of_header
 from carts.models import Cart, Rental
 from core import idempotency
 from core.api import RowFilterSet
 from core.errors import NotAllowed, NotFound
+from core.keys import key_of_header
 from tenants import access
 from tenants.models import Branch
 from tenants.selectors import branch_visible_to

@@ -241,7 +241,7 @@ def report_not_opened(*, rental: Rental, customer: User) -> Rental:
         elif row.status == RentalStatus.ACTIVE:
             recent = row.start_time is not None and timezone.now() - row.start_time <= NOT_OPENED_WITHIN
             if not recent or cart.present is not True:
-                raise DomainError(_("The sensor says the cart has left its place. Please ask the staff."))
+                raise DomainError(_("The lock says that it opened. Please ask the staff."))
             reason = "customer: did not open"
             transition(
                 row,

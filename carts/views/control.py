@@ -17,10 +17,10 @@ from carts.enums import CartCondition, CartStatus
 from carts.figures import branch_figures
 from carts.forms import NoteForm, ReasonForm
 from carts.history import cart_history, reason_words
-from carts.keys import key_of_form
 from carts.models import Cart
 from carts.rendering import branch_heading, device_rows, parts_visible_to, rental_rows
 from core.errors import DomainError, NotAllowed, NotFound
+from core.keys import key_of_form
 from core.views import error_page, say
 from devices.enums import PresenceState
 from tenants import access
@@ -104,7 +104,11 @@ def posters(request: HttpRequest, branch_id: UUID) -> HttpResponse:
     except NotFound as error:
         return error_page(request, error)
     carts = selectors.carts_visible_to(request.user, found)
-    context = {"branch": branch_heading(found), "posters": [presentation.poster(row) for row in carts]}
+    context = {
+        "branch": branch_heading(found),
+        "seen": parts_visible_to(request.user, found),
+        "posters": [presentation.poster(row) for row in carts],
+    }
     return render(request, "carts/control_posters.html", context)
 
 
@@ -125,6 +129,7 @@ def _cart_page(request: HttpRequest, found: Cart, form: NoteForm) -> HttpRespons
         rentals = selectors.rentals_visible_to(request.user).filter(cart=found)[:20]
         context = {
             "branch": branch_heading(found.branch),
+            "seen": parts_visible_to(request.user, found.branch),
             "live_url": f"/ws/branches/{found.branch_id}",
             "cart": {
                 **{name: getattr(presentation.cart_tile(found), name) for name in presentation.CartTile.__slots__},
@@ -219,6 +224,7 @@ def rental_end(request: HttpRequest, branch_id: UUID, rental_id: UUID) -> HttpRe
     with timezone.override(found.branch.time_zone):
         context = {
             "branch": branch_heading(found.branch),
+            "seen": parts_visible_to(request.user, found.branch),
             "rental": presentation.rental_row(found),
             "form": form,
         }

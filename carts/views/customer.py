@@ -17,10 +17,10 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from carts import presentation, selectors, services
 from carts.forms import CodeForm, PhoneForm
-from carts.keys import key_of_form
 from carts.models import Rental
 from core.addresses import client_address
 from core.errors import DomainError, NotFound
+from core.keys import key_of_form
 from core.views import error_page, say
 from tenants import access
 from tenants.models import Branch, User

@@ -24,6 +24,7 @@ from core.admin.buttons import Button, Link, Press, ShownOnce, offered_buttons, 
 from core.admin.links import list_url
 from core.admin.requester import may
 from core.errors import DomainError, Text
+from core.keys import key_of_form
 from core.transitions import IllegalTransition
 from core.views import say
 
@@ -157,7 +158,7 @@ class ButtonPages(AnyAdmin):
             "names": [self.describe(thing) for thing in things[:MOST_NAMES]],
             "form": form,
             "back": back,
-            "press_key": request.POST.get("press_key") or uuid4().hex,
+            "press_key": key_of_form(request, "press_key"),
             "checkbox_name": ACTION_CHECKBOX_NAME,
             "action": request.POST.get("action", ""),
         }
@@ -207,7 +208,7 @@ def _bulk_action(button: Button) -> Callable[[ButtonPages, HttpRequest, QuerySet
 
 
 def _press(request: HttpRequest, thing: Any, form: forms.Form | None) -> Press:
-    key = request.POST.get("press_key", "")[:64] or uuid4().hex
+    key = key_of_form(request, "press_key")[:64]
     return Press(thing=thing, actor=request.user, key=f"{key}:{thing.pk}", data=form.cleaned_data if form else {})
 
 

@@ -26,6 +26,8 @@ from tenants.models import Branch, User
 # Without the letters and digits that are read wrong from a screen or a label: 30 signs, 4.9 bits each.
 _ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
 CODE_LIFETIME = timedelta(hours=48)
+# A person's yes is for a device that waits; one that was revoked comes back with a new code only.
+_APPROVAL = {DeviceState.PENDING: frozenset({DeviceState.ACTIVE})}
 
 
 class EnrolmentRefused(DomainError):
@@ -100,11 +102,9 @@ def register_device(
 
 
 def approve_device(*, device: Device, actor: User) -> None:
-    """Let a waiting device in; it gets its token when it asks again."""
+    """Let a waiting device in; it gets its token when it asks again. Raises `IllegalTransition` for any other."""
     with transaction.atomic():
-        transition(
-            device, to=DeviceState.ACTIVE, table=DEVICE_TRANSITIONS, field="state", reason="approved", actor=actor
-        )
+        transition(device, to=DeviceState.ACTIVE, table=_APPROVAL, field="state", reason="approved", actor=actor)
 
 
 def revoke_device(*, device: Device, actor: User, reason: str = "") -> None:

@@ -7,10 +7,10 @@ from typing import Final
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from core import live
+from core import health, live
 from core.transitions import transition
 from devices.enums import COMMAND_TRANSITIONS, CommandStatus, DeviceState, PresenceState
 from devices.events import PresenceChanged
@@ -168,21 +168,26 @@ def _move_to(presence: Presence, connection_id: UUID, sent_at: datetime) -> None
 
 
 def sweep_presence() -> int:
-    """Mark devices that fell silent. Returns how many changed."""
+    """Mark devices that fell silent; while the platform itself hears nothing, none is blamed for it: unknown.
+
+    Returns how many changed.
+    """
     limit = timezone.now() - SILENT_AFTER
     silent = Presence.objects.filter(Q(last_heartbeat_at__lt=limit) | Q(last_heartbeat_at__isnull=True)).exclude(
         Q(connected_at__gte=limit)
     )
-    changed = 0
-    for device_id in (
-        silent.filter(connection_id__isnull=True).exclude(state=PresenceState.OFFLINE).values_list("pk", flat=True)
-    ):
-        changed += _change(device_id, Q(connection_id__isnull=True), state=PresenceState.OFFLINE)
-    for device_id in silent.filter(connection_id__isnull=False, state=PresenceState.ONLINE).values_list(
-        "pk", flat=True
-    ):
-        changed += _change(device_id, Q(state=PresenceState.ONLINE), state=PresenceState.DEGRADED)
-    return changed
+    alive = Q(state__in=(PresenceState.ONLINE, PresenceState.DEGRADED))
+    if not all(health.works(name) for name in ("bridge", "broker")):
+        return _change_all(silent, alive, state=PresenceState.UNKNOWN)
+    gone = Q(connection_id__isnull=True) & ~Q(state=PresenceState.OFFLINE)
+    unheard = Q(connection_id__isnull=False, state__in=(PresenceState.ONLINE, PresenceState.UNKNOWN))
+    return _change_all(silent, gone, state=PresenceState.OFFLINE) + _change_all(
+        silent, unheard, state=PresenceState.DEGRADED
+    )
+
+
+def _change_all(rows: QuerySet[Presence], condition: Q, *, state: str) -> int:
+    return sum(_change(pk, condition, state=state) for pk in rows.filter(condition).values_list("pk", flat=True))
 
 
 def _change(device_id: UUID, condition: Q, *, state: str) -> bool:

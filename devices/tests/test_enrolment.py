@@ -17,6 +17,7 @@ from redis.exceptions import ConnectionError as RedisAway
 
 from core.models import StateChange
 from core.tests.race import DEADLINE_S, lock_no_rows, race, race_each, wait_for
+from core.transitions import IllegalTransition
 from devices import services
 from devices.enums import DeviceState, PresenceState
 from devices.models import Device, DeviceToken, EnrolmentCode, KnownMac, Presence
@@ -254,6 +255,17 @@ def test_claim_works_only_with_the_mac_it_was_given_to() -> None:
     services.approve_device(device=Device.objects.get(), actor=make_user())
 
     assert register(branch.code, claim=claim, mac="AA:AA:AA:AA:AA:01").status_code == 403
+
+
+@pytest.mark.parametrize("state", [DeviceState.PREPARED, DeviceState.REVOKED])
+def test_only_a_device_that_waits_can_be_approved(state: str) -> None:
+    device = make_device(state=state)
+
+    with pytest.raises(IllegalTransition):
+        services.approve_device(device=device, actor=make_user())
+
+    device.refresh_from_db()
+    assert device.state == state
 
 
 def test_refused_pi_stays_out() -> None:

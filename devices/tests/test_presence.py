@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from core import live
+from core.health import record_pulse
 from core.models import StateChange
 from devices import services
 from devices.enums import CommandStatus, PresenceState
@@ -394,6 +395,41 @@ def test_heartbeat_carries_no_other_devices_commands() -> None:
 # Silence.
 
 
+@pytest.fixture
+def hearing(db: None) -> None:
+    """The platform's own ears work."""
+    for name in ("bridge", "broker"):
+        record_pulse(name)
+
+
+@pytest.mark.parametrize("deaf", ["bridge", "broker"])
+@pytest.mark.parametrize("connected", [True, False])
+def test_silence_while_the_platform_is_deaf_is_unknown_until_it_hears_again(deaf: str, connected: bool) -> None:
+    device = make_device(connected=connected)
+    beat(device, connection_id=str(device.presence.connection_id) if connected else None)
+    silent(device)
+    for name in ("bridge", "broker"):
+        record_pulse(name, ok=name != deaf)
+
+    deaf_for_a_while = [services.sweep_presence(), services.sweep_presence()]
+    unknown = Presence.objects.get(device=device).state
+    record_pulse(deaf)
+    services.sweep_presence()
+
+    assert (deaf_for_a_while, unknown) == ([1, 0], PresenceState.UNKNOWN)
+    known = PresenceState.DEGRADED if connected else PresenceState.OFFLINE
+    assert Presence.objects.get(device=device).state == known
+
+
+def test_device_known_to_be_offline_stays_so_while_the_platform_is_deaf() -> None:
+    device = make_device(connected=False)
+    silent(device)
+
+    assert services.sweep_presence() == 0
+    assert Presence.objects.get(device=device).state == PresenceState.OFFLINE
+
+
+@pytest.mark.usefixtures("hearing")
 def test_silent_device_without_a_connection_goes_offline() -> None:
     device = make_device(connected=False)
     beat(device)
@@ -405,6 +441,7 @@ def test_silent_device_without_a_connection_goes_offline() -> None:
     assert services.sweep_presence() == 0
 
 
+@pytest.mark.usefixtures("hearing")
 def test_silent_device_with_a_connection_is_degraded_and_can_still_be_told() -> None:
     device = make_device()
     silent(device)
@@ -416,6 +453,7 @@ def test_silent_device_with_a_connection_is_degraded_and_can_still_be_told() -> 
     assert presence.connection_id is not None
 
 
+@pytest.mark.usefixtures("hearing")
 def test_device_that_beats_again_is_online_again() -> None:
     device = make_device()
     silent(device)
@@ -426,6 +464,7 @@ def test_device_that_beats_again_is_online_again() -> None:
     assert Presence.objects.get(device=device).state == PresenceState.ONLINE
 
 
+@pytest.mark.usefixtures("hearing")
 def test_device_that_has_only_just_connected_is_left_alone() -> None:
     device = make_device()
     silent(device, connected_for=timedelta(seconds=5))

@@ -290,19 +290,19 @@ def test_daemon_with_a_revoked_token_lives_on_and_enrols_with_a_new_code(world: 
 
 def test_daemon_takes_late_commands_from_the_heartbeat_but_never_an_unlock(world: World) -> None:
     unlock = world.command(uuid4(), CommandType.UNLOCK)
-    identify = world.command(uuid4(), CommandType.IDENTIFY)
+    again = world.command(uuid4(), CommandType.APPLY_CONFIG)
     # A heartbeat's commands lack what only makes sense on MQTT.
     envelope = ("v", "message_id", "sent_at", "connection_id")
     world.cloud.late_commands = [
         {name: value for name, value in json.loads(encode(one)).items() if name not in envelope}
-        for one in (unlock, identify)
+        for one in (unlock, again)
     ]
 
     world.start()
     world.wait_online()
-    world.broker.wait(lambda _seen: ("done", None) in world.answers(STATUS, identify))
+    world.broker.wait(lambda _seen: ("done", None) in world.answers(STATUS, again))
 
-    assert world.answers(STATUS, identify)[-1] == ("done", None)
+    assert world.answers(STATUS, again)[-1] == ("done", None)
     assert world.answers(STATUS, unlock)[-1] == ("refused", "unsupported")
     assert world.board.pulses == []
 

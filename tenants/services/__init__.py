@@ -11,7 +11,6 @@ from tenants.services.people import (
     grant_role,
     reactivate_person,
     revoke_grant,
-    set_language,
     update_person,
 )
 from tenants.services.roles import create_role, delete_role, update_role
@@ -33,7 +32,6 @@ __all__ = [
     "refresh_tokens",
     "request_otp",
     "revoke_grant",
-    "set_language",
     "update_person",
     "update_role",
     "use_sign_in_link",

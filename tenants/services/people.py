@@ -12,7 +12,7 @@ from core.errors import InvalidInput, NotAllowed
 from core.models import StateChange
 from core.rows import delete_row, note, save_row
 from tenants import access
-from tenants.enums import ROLE_SCOPES, SHIPPED_PERMISSIONS, GrantScope, Languages, RoleCode
+from tenants.enums import ROLE_SCOPES, SHIPPED_PERMISSIONS, Languages, RoleCode
 from tenants.models import Branch, Chain, Grant, RefreshToken, Role, SignInLink, User
 
 _customer_grants = Lookup(
@@ -95,8 +95,7 @@ def grant_role(
     grant = Grant(user=user, role=row, chain=chain, branch=branch)
     allowed = ROLE_SCOPES.get(role)
     if allowed and grant.scope not in allowed:
-        wanted = " or ".join(sorted(str(GrantScope(scope).label) for scope in allowed))
-        raise InvalidInput(errors={"role": [f"{role} is given on: {wanted}"]})
+        raise InvalidInput(errors={"role": [_("This role can't be given there.")]})
     if actor is not None and not access.holds_all(actor, row.permissions, branch or chain):
         raise NotAllowed(_("You can't give a role that may do more than you may."))
     kept, created = Grant.objects.get_or_create(
@@ -131,12 +130,6 @@ def ensure_shipped_roles() -> None:
     """Add the shipped roles that are missing; what a manager changed about one stays."""
     for code, permissions in SHIPPED_PERMISSIONS.items():
         Role.objects.get_or_create(code=code, defaults={"name": str(RoleCode(code).label), "permissions": permissions})
-
-
-def set_language(*, user: User, language: str) -> None:
-    """Remember what the person reads."""
-    if language in Languages.values and user.language != language:
-        User.objects.filter(pk=user.pk).update(language=language)
 
 
 def _known_by(email: str | None, phone: str | None, name: str, language: str) -> dict[str, object]:

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from core.compiled import Lookup
 from core.errors import DomainError
@@ -32,7 +33,7 @@ class SignedOut(DomainError):
 
     status = 401
     code = "signed-out"
-    title = "Sign in again"
+    title = _("Sign in again")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ import re
 from uuid import uuid4
 
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
 from rest_framework.request import Request
 
 from core.errors import InvalidInput
@@ -17,12 +18,16 @@ def key_of_header(request: Request) -> str:
     key = request.headers.get("Idempotency-Key", "").strip()
     if not _KEY.fullmatch(key):
         raise InvalidInput(
-            errors={"Idempotency-Key": [f"Send one, of at most {MAX_KEY_LENGTH} printable ASCII characters."]}
+            errors={
+                "Idempotency-Key": [
+                    _("Send one, of at most %(length)s printable ASCII characters.") % {"length": MAX_KEY_LENGTH}
+                ]
+            }
         )
     return key
 
 
-def key_of_form(request: HttpRequest) -> str:
+def key_of_form(request: HttpRequest, field: str = "idempotency_key") -> str:
     """What our own form carries; a new key where somebody sent something else."""
-    key = request.POST.get("idempotency_key", "")
+    key = request.POST.get(field, "")
     return key if _KEY.fullmatch(key) else uuid4().hex
