@@ -21,7 +21,7 @@ from typing import Any
 from bench.conditions import conditions
 from bench.figures import table
 from bench.soak.faults import Fault
-from bench.soak.worker import begin, run
+from bench.soak.worker import begin, in_memory, run
 from deploy.stack.layout import Layout
 from deploy.stack.postgres import VOLATILE
 from deploy.stack.servers import Servers
@@ -42,8 +42,9 @@ def main() -> int:
     print(f"seed {seed}, {len(numbers)} chapters of {size} unlocks, {options.workers} workers", flush=True)
     facts = conditions()
     started = time.monotonic()
-    with _postgres() as environment:
-        chapters = _play(environment, options.workers, [(seed, number, size, options.broken) for number in numbers])
+    jobs = [(seed, number, size, options.broken) for number in numbers]
+    with _postgres() as environment, tempfile.TemporaryDirectory(prefix="cartwise-soak-", dir=in_memory()) as disks:
+        chapters = _play(environment, Path(disks), options.workers, jobs)
     report = _report(seed, chapters, time.monotonic() - started)
     _print(report)
     if not options.dry and not options.broken and options.chapter is None:
@@ -98,12 +99,14 @@ def _postgres() -> Iterator[Mapping[str, str]]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _play(environment: Mapping[str, str], workers: int, jobs: list[tuple[int, int, int, str]]) -> list[dict[str, Any]]:
+def _play(
+    environment: Mapping[str, str], disks: Path, workers: int, jobs: list[tuple[int, int, int, str]]
+) -> list[dict[str, Any]]:
     """Run the chapters, telling how far they are; ends at the first that is broken."""
     context = multiprocessing.get_context("spawn")
     done = context.Value("q", 0)
     started = time.monotonic()
-    pool = context.Pool(min(workers, len(jobs)), begin, (dict(environment), done))
+    pool = context.Pool(min(workers, len(jobs)), begin, (dict(environment), done, disks))
     try:
         waiting = [_submit(pool, job) for job in jobs]
         chapters: list[dict[str, Any]] = []

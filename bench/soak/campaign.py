@@ -1,8 +1,6 @@
 """One chapter: a shop, its Pis, the cloud and the wire between them, from one seed. A campaign is many chapters."""
 
 import logging
-import os
-import shutil
 import tempfile
 import uuid
 from collections import Counter
@@ -54,11 +52,13 @@ def run_chapter(
     broken: str = "",
     ignoring: Collection[str] = (),
     progress: Callable[[int], None] = lambda unlocks: None,
+    folder: Path | None = None,
 ) -> Chapter:
     """At least `unlocks` unlocks unless a rule breaks first. Needs Django and a database of its own; empties it.
 
     `broken` names a seeded bug, `ignoring` rules that do not count. `progress` is told how many unlocks were judged
-    since it was told last.
+    since it was told last. The Pis' disks are in a folder of their own in `folder`, or where temporary
+    files are.
     """
     with ExitStack() as stack:
         world = World(f"{seed}/{number}")
@@ -66,9 +66,9 @@ def run_chapter(
         stack.enter_context(_quiet())
         if broken:
             stack.enter_context(BREAKS[broken]())
-        folder = stack.enter_context(_scratch_folder())
+        disks = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="disks-", dir=folder)))
         estate = build_estate(f"soak-{uuid.uuid4().hex[:8]}")
-        stage = _Stage(world, estate, folder, ignoring)
+        stage = _Stage(world, estate, disks, ignoring)
         stack.enter_context(stage.cloud.tied())
         stage.play(unlocks, progress)
         return stage.report(seed, number)
@@ -175,14 +175,3 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logging.disable(before)
-
-
-@contextmanager
-def _scratch_folder() -> Iterator[Path]:
-    """In memory where there is such a place: the order of a journal's writes is real, its disk need not be."""
-    memory = Path("/dev/shm")
-    folder = Path(tempfile.mkdtemp(prefix="cartwise-soak-", dir=memory if os.access(memory, os.W_OK) else None))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

@@ -4,6 +4,7 @@ import os
 import signal
 from collections import Counter
 from functools import cache
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,17 +12,20 @@ import psycopg
 from psycopg import sql
 
 _done: Any = None
+_folder: Path | None = None
 _environment: dict[str, str] = {}
 
 
-def begin(environment: dict[str, str], done: Any) -> None:
-    """Called once in each process; `done` counts judged unlocks over all of them. A pool tries anew if this fails."""
-    global _done
-    _done = done
+def begin(environment: dict[str, str], done: Any, folder: Path) -> None:
+    """Called once in each process; `done` counts judged unlocks over all of them. A pool tries anew if this fails.
+
+    `folder` is the parent's to remove: whatever a chapter keeps is in it, so that the process may end at any moment.
+    """
+    global _done, _folder
+    _done, _folder = done, folder
     _environment.update(environment)
-    # Ctrl-C is the parent's to handle; it then ends us, and what we keep in memory must go with us.
+    # Ctrl-C is the parent's to handle; it then ends us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _leave)
 
 
 def run(seed: int, number: int, unlocks: int, broken: str) -> dict[str, Any]:
@@ -29,7 +33,7 @@ def run(seed: int, number: int, unlocks: int, broken: str) -> dict[str, Any]:
     _set_up()
     from bench.soak.campaign import run_chapter
 
-    chapter = run_chapter(seed, number, unlocks, broken=broken, progress=_count)
+    chapter = run_chapter(seed, number, unlocks, broken=broken, progress=_count, folder=_folder)
     return {name: dict(value) if isinstance(value, Counter) else value for name, value in vars(chapter).items()}
 
 
@@ -49,10 +53,11 @@ def _set_up() -> None:
     call_command("migrate", interactive=False, verbosity=0)
 
 
-def _leave(number: int, frame: object) -> None:
-    raise SystemExit
-
-
 def _count(unlocks: int) -> None:
     with _done.get_lock():
         _done.value += unlocks
+
+
+def in_memory() -> str | None:
+    """A place in memory where there is one: the order of a journal's writes is real, its disk need not be."""
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None

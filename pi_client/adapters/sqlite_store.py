@@ -38,6 +38,10 @@ CREATE TABLE IF NOT EXISTS outbox (id INTEGER PRIMARY KEY AUTOINCREMENT, lane IN
 CREATE INDEX IF NOT EXISTS outbox_lane ON outbox (lane, id);
 CREATE TABLE IF NOT EXISTS event (id INTEGER PRIMARY KEY AUTOINCREMENT, body BLOB NOT NULL);
 """
+_FORGETTABLE = {
+    "journal": "outcome IS NOT NULL AND accepted_at < ?",
+    "cancelled": "cancelled_at < ?",
+}
 
 
 class SqliteStore:
@@ -62,7 +66,7 @@ class SqliteStore:
         self._connection: sqlite3.Connection | None = None
         self._broken = False
         self._durable = False
-        self._too_old = 0.0
+        self._too_old: dict[str, list[tuple[str]]] = dict.fromkeys(_FORGETTABLE, [])
         self.dropped = 0
         self.recreated = 0
         self.reopen()
@@ -103,7 +107,7 @@ class SqliteStore:
                 raise sqlite3.DatabaseError("quick_check failed")
             connection.executescript(_SCHEMA)
             # A write, so that a read-only file is found now and not at the first unlock.
-            connection.execute("DELETE FROM cancelled WHERE cancelled_at < ?", (self._wall() - JOURNAL_KEPT_S,))
+            connection.execute("PRAGMA user_version=1")
         except sqlite3.Error:
             connection.close()
             raise
@@ -196,14 +200,16 @@ class SqliteStore:
         return bool(self._query("SELECT 1 FROM cancelled WHERE command_id = ?", (str(command_id),)))
 
     def prune(self) -> None:
-        """Forget commands that were answered 48 hours before the call before this one; their expiry guards them then.
+        """Forget commands that were answered and looked 48 hours old at the call before this one. Call it hourly.
 
-        A clock set right makes what was answered a moment ago look days old: hence one call's delay. Call it hourly.
+        Whichever way the clock was set meanwhile, they are an hour old then, and their expiry guards them.
         """
-        limit, self._too_old = (self._too_old,), self._wall() - JOURNAL_KEPT_S
+        limit = self._wall() - JOURNAL_KEPT_S
         with self._transaction(durable=False) as connection:
-            connection.execute("DELETE FROM journal WHERE outcome IS NOT NULL AND accepted_at < ?", limit)
-            connection.execute("DELETE FROM cancelled WHERE cancelled_at < ?", limit)
+            for table, looks_old in _FORGETTABLE.items():
+                connection.executemany(f"DELETE FROM {table} WHERE command_id = ?", self._too_old[table])  # noqa: S608
+                rows = connection.execute(f"SELECT command_id FROM {table} WHERE {looks_old}", (limit,))  # noqa: S608
+                self._too_old[table] = rows.fetchall()
 
     # Outbox
 

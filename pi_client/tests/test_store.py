@@ -115,6 +115,25 @@ def test_clock_set_days_ahead_does_not_make_the_journal_forget_what_it_has_just_
     store.close()
 
 
+def test_clock_set_days_back_between_two_calls_does_not_make_the_journal_forget_either(tmp_path: Path) -> None:
+    now = [1_000_000.0]
+    path = tmp_path / "journal.sqlite3"
+    store = SqliteStore(path, wall=lambda: now[0])
+    done, cancelled = uuid4(), uuid4()
+    store.prune()
+    now[0] -= 5 * JOURNAL_KEPT_S
+    store.finish(done, outcome=Outcome.DONE, topic="t", payload=b"")
+    store.cancel(cancelled)
+
+    store.prune()
+    now[0] += 5 * JOURNAL_KEPT_S
+    store.reopen()
+
+    assert store.find(done) is not None
+    assert store.is_cancelled(cancelled)
+    store.close()
+
+
 @pytest.mark.parametrize(
     "damage", [b"not a database, but long enough to have a header" * 40, b"SQLite format 3\0" * 300]
 )
