@@ -66,7 +66,7 @@ class SqliteStore:
         self._connection: sqlite3.Connection | None = None
         self._broken = False
         self._durable = False
-        self._too_old: dict[str, list[tuple[str]]] = dict.fromkeys(_FORGETTABLE, [])
+        self._too_old: dict[str, list[tuple[str]]] = {table: [] for table in _FORGETTABLE}
         self.dropped = 0
         self.recreated = 0
         self.reopen()
