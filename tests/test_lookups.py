@@ -1,0 +1,80 @@
+"""Every look-up that is composed once answers what its queryset does, relation by relation."""
+
+import gc
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connection, models, transaction
+from django.test.utils import CaptureQueriesContext
+
+import carts.selectors
+import carts.services.carts
+import carts.services.rentals
+import devices.services.commands
+import tenants.services.people
+import tenants.services.sessions
+from carts.enums import RentalStatus
+from carts.models import Rental
+from carts.tests.factories import make_rental
+from core.compiled import Lookup
+from tenants.services import ensure_customer_grant
+
+pytestmark = pytest.mark.django_db
+
+Values = Callable[[Rental], dict[str, Any]]
+LOOKUPS: dict[Lookup[Any], Values] = {
+    carts.selectors._by_number: lambda rental: {"branch_id": rental.branch_id, "cart_number": rental.cart.cart_number},
+    carts.selectors._by_id: lambda rental: {"branch_id": rental.branch_id, "cart_id": rental.cart_id},
+    carts.services.carts._locked: lambda rental: {"pk": rental.cart_id},
+    carts.services.rentals._locked_alone: lambda rental: {"pk": rental.cart_id},
+    carts.services.rentals._waiting: lambda rental: {"command_id": rental.unlock_command_id},
+    devices.services.commands._locked: lambda rental: {"pk": rental.unlock_command_id},
+    tenants.services.people._customer_grants: lambda rental: {
+        "user_id": rental.customer_id,
+        "branch_id": rental.branch_id,
+    },
+    tenants.services.sessions._open_accounts: lambda rental: {
+        "pk": rental.customer_id,
+        "version": rental.customer.token_version,
+    },
+}
+
+
+def loaded(instance: models.Model, *above: models.Model) -> dict[str, Any]:
+    """Its columns, and those of whatever came with it."""
+    columns = instance._meta.concrete_fields
+    found: dict[str, Any] = {column.attname: getattr(instance, column.attname) for column in columns}
+        field.attname: getattr(instance, field.attname) for field in instance._meta.concrete_fields
+    }
+    for name, other in instance._state.fields_cache.items():
+        if not any(other is one for one in above):
+            found[f"{name}."] = loaded(other, instance, *above) if other is not None else None
+    return found
+
+
+def test_no_look_up_is_left_out() -> None:
+    in_use = {one for one in gc.get_objects() if type(one) is Lookup and _module_of(one) is not None}
+
+    assert in_use == set(LOOKUPS)
+
+
+def _module_of(lookup: Lookup[Any]) -> str | None:
+    module: str = lookup._rows.__module__
+    return None if ".tests." in module else module
+
+
+@pytest.mark.parametrize("lookup", LOOKUPS, ids=lambda lookup: lookup._rows.__module__)
+def test_look_up_answers_what_its_queryset_does(lookup: Lookup[Any]) -> None:
+    rental = make_rental(status=RentalStatus.PENDING_UNLOCK)
+    ensure_customer_grant(user=rental.customer, branch=rental.branch)
+    make_rental()
+    values = LOOKUPS[lookup](rental)
+
+    with transaction.atomic(), CaptureQueriesContext(connection) as queries:
+        found = lookup(**values)
+        plain = list(lookup._rows(**values))
+        assert [loaded(row) for row in found] == [loaded(row) for row in plain]
+
+    assert len(found) == 1
+    assert len(queries) == 2
