@@ -45,8 +45,6 @@ def loaded(instance: models.Model, *above: models.Model) -> dict[str, Any]:
     """Its columns, and those of whatever came with it."""
     columns = instance._meta.concrete_fields
     found: dict[str, Any] = {column.attname: getattr(instance, column.attname) for column in columns}
-        field.attname: getattr(instance, field.attname) for field in instance._meta.concrete_fields
-    }
     for name, other in instance._state.fields_cache.items():
         if not any(other is one for one in above):
             found[f"{name}."] = loaded(other, instance, *above) if other is not None else None
