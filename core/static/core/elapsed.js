@@ -1,5 +1,5 @@
 /* <time data-elapsed-since="2026-01-31T10:11:00Z"> shows how long ago that is, to the second at first, then h:mm;
-   with data-elapsed-clock, where there is little room, h:mm at once.
+   with data-elapsed-clock, where there is little room, h:mm at once; with data-elapsed-ago “3 sec. ago”, up to days.
    <button data-resend-in="30"> can be pressed after so many seconds and counts down in its [data-countdown]. */
 (() => {
   "use strict";
@@ -8,6 +8,7 @@
   const unit = (name) => new Intl.NumberFormat(lang, { style: "unit", unit: name, unitDisplay, numberingSystem: "latn" });
   const seconds = unit("second");
   const minutes = unit("minute");
+  const past = new Intl.RelativeTimeFormat(lang, { style: "short", numberingSystem: "latn" });
   const loadedAt = Date.now();
   const pad = (number) => String(number).padStart(2, "0");
 
@@ -17,11 +18,19 @@
     return `${Math.floor(total / 3600)}:${pad(Math.floor(total / 60) % 60)}`;
   }
 
+  function ago(total) {
+    if (total < 60) return past.format(-total, "second");
+    if (total < 3600) return past.format(-Math.floor(total / 60), "minute");
+    if (total < 86400) return past.format(-Math.floor(total / 3600), "hour");
+    return past.format(-Math.floor(total / 86400), "day");
+  }
+
   function show() {
     if (document.hidden) return;
     for (const element of document.querySelectorAll("[data-elapsed-since]")) {
       const since = Date.parse(element.dataset.elapsedSince);
-      const text = words(Math.max(0, Math.floor((Date.now() - since) / 1000)), "elapsedClock" in element.dataset);
+      const total = Math.max(0, Math.floor((Date.now() - since) / 1000));
+      const text = "elapsedAgo" in element.dataset ? ago(total) : words(total, "elapsedClock" in element.dataset);
       if (!Number.isNaN(since) && element.textContent !== text) element.textContent = text;
     }
     for (const button of document.querySelectorAll("[data-resend-in]")) {
