@@ -119,9 +119,9 @@ def manage(layout: Layout, arguments: list[str]) -> int:
 
 def _manage(arguments: list[str], environment: dict[str, str]) -> int:
     root = Path(__file__).resolve().parents[2]
-    return subprocess.run(
-        [sys.executable, "manage.py", *arguments], cwd=root, env={**os.environ, **environment}
-    ).returncode
+    # Only the command's own output: what the services log on the way is for the logs of a stack.
+    environment = {"LOG_LEVEL": "WARNING", **os.environ, **environment}
+    return subprocess.run([sys.executable, "manage.py", *arguments], cwd=root, env=environment).returncode
 
 
 def _refuse(text: str) -> int:
