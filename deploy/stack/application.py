@@ -4,13 +4,14 @@ import hashlib
 import http.client
 import json
 import os
+import socket
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from deploy.stack.layout import HOST, ROOT, Layout, Ports, web_port, write_private
+from deploy.stack.layout import HOST, ROOT, Layout, Ports, web_socket, write_private
 from deploy.stack.process import Service
 from deploy.stack.servers import Servers
 
@@ -32,7 +33,7 @@ class Application:
     """Where the processes of one stack listen, and what they are told."""
 
     layout: Layout
-    web_port: int
+    web_socket: socket.socket
     sms_port: int
     rs485_port: int
     environment: dict[str, str]
@@ -40,18 +41,22 @@ class Application:
     @classmethod
     def plan(cls, layout: Layout, servers: Servers, given: Mapping[str, str]) -> "Application":
         ports = Ports(layout.ports_file)
-        web, sms, rs485 = web_port(given), ports.reserve("sms"), ports.reserve("rs485")
+        web, sms, rs485 = web_socket(given), ports.reserve("sms"), ports.reserve("rs485")
         own = {
             **SMS_ENVIRONMENT,
             "SMS_BASE_URL": f"http://{HOST}:{sms}",
-            "PUBLIC_URL": f"http://{HOST}:{web}",
+            "PUBLIC_URL": f"http://{HOST}:{web.getsockname()[1]}",
             "ALLOWED_HOSTS": f"{HOST},localhost",
             "VAR_DIR": str(layout.var),
         }
         environment = servers.environment(given) | {name: given.get(name) or value for name, value in own.items()}
         # Given relative to the project, needed by processes that run elsewhere.
         environment["VAR_DIR"] = own["VAR_DIR"]
-        return cls(layout=layout, web_port=web, sms_port=sms, rs485_port=rs485, environment=environment)
+        return cls(layout=layout, web_socket=web, sms_port=sms, rs485_port=rs485, environment=environment)
+
+    @property
+    def web_port(self) -> int:
+        return int(self.web_socket.getsockname()[1])
 
     @property
     def web_url(self) -> str:
@@ -77,19 +82,10 @@ class Application:
         }
 
     def web(self) -> Service:
-        command: tuple[str, ...] = (
-            sys.executable,
-            "-m",
-            "uvicorn",
-            "config.asgi:application",
-            "--host",
-            HOST,
-            "--port",
-            str(self.web_port),
-        )
-        # A page holds its websocket open: a stop doesn't wait for it.
-        command += ("--timeout-graceful-shutdown", "3", "--no-access-log", "--log-level", "warning")
-        return self._django("web", command, ready=lambda: self._health() is not None)
+        listener = self.web_socket.fileno()
+        command = (sys.executable, "-m", "deploy.stack.web", "--fd", str(listener))
+        web = self._django("web", command, ready=lambda: self._health() is not None)
+        return replace(web, inherited=(listener,))
 
     def bridge(self) -> Service:
         """Ready once it speaks to the broker: a Pi that comes earlier is turned away."""
@@ -194,7 +190,8 @@ class Application:
 
     def _health(self) -> dict[str, Any] | None:
         """What the web process says about the stack; None while it says nothing."""
-        connection = http.client.HTTPConnection(HOST, self.web_port, timeout=10)
+        # The port listens before the web process does: a short wait, or a signal would go unheard.
+        connection = http.client.HTTPConnection(HOST, self.web_port, timeout=3)
         try:
             connection.request("GET", "/healthz")
             health: dict[str, Any] = json.loads(connection.getresponse().read())

@@ -138,15 +138,29 @@ class Ports:
         return port
 
 
-def web_port(environment: Mapping[str, str]) -> int:
-    """`PORT` as given, otherwise 8000 or the next free one. Raises PortTaken."""
+def web_socket(environment: Mapping[str, str]) -> socket.socket:
+    """Listens on `PORT` as given, otherwise on 8000 or the next free one. Raises PortTaken.
+
+    Held for as long as the stack runs: a port only looked at would go to two copies that start at the same time, and
+    each would take the other's pages for its own.
+    """
     if wanted := environment.get("PORT"):
         if not (wanted.isdecimal() and 0 < int(wanted) < 65536):
             raise PortTaken(f"PORT={wanted} is not the number of a port.")
-        if not is_free(int(wanted)):
-            raise PortTaken(f"PORT={wanted} is in use by another program.")
-        return int(wanted)
-    return next(port for port in range(DEFAULT_WEB_PORT, DEFAULT_WEB_PORT + 1000) if is_free(port))
+        if held := _listen(int(wanted)):
+            return held
+        raise PortTaken(f"PORT={wanted} is in use by another program.")
+    for port in range(DEFAULT_WEB_PORT, DEFAULT_WEB_PORT + 1000):
+        if held := _listen(port):
+            return held
+    raise PortTaken(f"No port is free from {DEFAULT_WEB_PORT} on.")
+
+
+def _listen(port: int) -> socket.socket | None:
+    try:
+        return socket.create_server((HOST, port))
+    except OSError:
+        return None
 
 
 def is_free(port: int) -> bool:

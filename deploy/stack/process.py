@@ -34,6 +34,8 @@ class Service:
     user: str | None = None
     # A file the process writes when it is ready; removed before each start so that an old one proves nothing.
     ready_file: Path | None = None
+    # Descriptors of the supervisor's that the process gets under the same numbers.
+    inherited: tuple[int, ...] = ()
     # Does its work and ends: ready once it has ended well, and not started again.
     once: bool = False
 
@@ -67,6 +69,7 @@ class Process:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                pass_fds=self.service.inherited,
                 user=self.service.user,
                 group=None if self.service.user is None else _group_of(self.service.user),
                 extra_groups=None if self.service.user is None else [],

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.stack.layout import HOST, ROOT, AlreadyRunning, Layout, Ports, PortTaken, Secrets, web_port, write_private
+from deploy.stack.layout import HOST, ROOT, AlreadyRunning, Layout, Ports, PortTaken, Secrets, web_socket, write_private
 
 
 def test_layout_var_dir_is_relative_to_the_project(tmp_path: Path) -> None:
@@ -48,18 +48,19 @@ def test_port_taken_by_another_is_replaced(folder: Path) -> None:
 
 
 def test_web_port_is_as_asked_or_the_next_free_one() -> None:
-    free = web_port({})
-    assert web_port({"PORT": str(free)}) == free
-    with socket.create_server((HOST, free)):
-        assert web_port({}) > free
-        with pytest.raises(PortTaken):
-            web_port({"PORT": str(free)})
+    with web_socket({}) as first, web_socket({}) as second:
+        taken, free = first.getsockname()[1], second.getsockname()[1]
+        assert free > taken
+        with pytest.raises(PortTaken, match="in use"):
+            web_socket({"PORT": str(taken)})
+    with web_socket({"PORT": str(free)}) as asked:
+        assert asked.getsockname() == (HOST, free)
 
 
 @pytest.mark.parametrize("wanted", ["abc", "0", "-1", "65536"])
 def test_web_port_that_is_none_is_refused_in_words(wanted: str) -> None:
     with pytest.raises(PortTaken, match="not the number of a port"):
-        web_port({"PORT": wanted})
+        web_socket({"PORT": wanted})
 
 
 def test_lock_is_held_by_one(folder: Path) -> None:
