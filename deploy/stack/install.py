@@ -61,7 +61,8 @@ def ensure_installed(requirements: tuple[str, ...]) -> None:
         checksum = hashlib.sha256(b"".join((ROOT / name).read_bytes() for name in requirements)).hexdigest()
         if PYTHON.exists() and stamp.exists() and stamp.read_text() == checksum:
             return
-        if not PYTHON.exists():
+        # A virtualenv without pip is what an interrupted first run leaves.
+        if not PYTHON.exists() or subprocess.run([PYTHON, "-m", "pip", "--version"], capture_output=True).returncode:
             make_venv()
         install(requirements)
         stamp.write_text(checksum)
@@ -69,7 +70,7 @@ def ensure_installed(requirements: tuple[str, ...]) -> None:
 
 def make_venv() -> None:
     say("making .venv")
-    if subprocess.run([sys.executable, "-m", "venv", VENV], capture_output=True).returncode == 0:
+    if subprocess.run([sys.executable, "-m", "venv", "--clear", VENV], capture_output=True).returncode == 0:
         return
     # Debian keeps ensurepip in a package of its own; a pip outside can fill an empty virtualenv.
     shutil.rmtree(VENV, ignore_errors=True)
@@ -176,4 +177,7 @@ def say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else "", sys.argv[2:])
+    try:
+        main(sys.argv[1] if len(sys.argv) > 1 else "", sys.argv[2:])
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -130,7 +130,16 @@ class Cluster:
         command += ["--auth=scram-sha-256", "--pwfile", str(password_file), "--encoding=UTF8", "--no-sync"]
         # The builtin provider sorts the same everywhere, whatever locales the machine has.
         command += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C", "--no-instructions"]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, user=account, cwd="/", timeout=60)
+        # In a session of its own: Ctrl-C is for the supervisor, which stops once this is done.
+        subprocess.run(
+            command,
+            check=True,
+            stdout=subprocess.DEVNULL,
+            user=account,
+            cwd="/",
+            timeout=60,
+            start_new_session=True,
+        )
         password_file.unlink()
 
     def _end_leftover(self) -> None:

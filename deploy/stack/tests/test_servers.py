@@ -3,6 +3,8 @@
 import os
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import psycopg
 import pytest
 
 from deploy.stack import postgres
-from deploy.stack.layout import HOST, Layout, Ports
+from deploy.stack.layout import HOST, ROOT, Layout, Ports
 from deploy.stack.postgres import VOLATILE, Cluster
 from deploy.stack.process import Process
 from deploy.stack.servers import Servers
@@ -70,6 +72,37 @@ def test_postgres_comes_back_after_sigkill(running: Cluster, supervisor: Supervi
     wait_until(lambda: supervisor.pids["postgres"] != pid, doing=supervisor.tend)
 
     wait_until(running.is_ready, doing=supervisor.tend)
+
+
+MAKER = """
+import signal, sys
+from pathlib import Path
+from deploy.stack.postgres import Cluster
+signal.signal(signal.SIGINT, lambda number, frame: None)
+Cluster.at(Path(sys.argv[1]), port=1, superuser_password="a", password="b").service()
+print("made", flush=True)
+"""
+
+
+@pytest.mark.parametrize("session_of_its_own", [True, False], ids=["as it is", "control"])
+def test_postgres_is_initialised_in_spite_of_ctrl_c(folder: Path, session_of_its_own: bool) -> None:
+    seeded = "import subprocess\nrun = subprocess.run\n"
+    seeded += "subprocess.run = lambda *a, start_new_session, **k: run(*a, **k)\n"
+    code = MAKER if session_of_its_own else seeded + MAKER
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(folder)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as maker:
+        wait_until((folder / "postgres" / "data" / "base").exists)
+        wait_until(lambda: maker.poll() is not None, doing=lambda: os.killpg(maker.pid, signal.SIGINT))
+        told, complaint = maker.communicate(timeout=60)
+
+    assert (told == "made\n") is session_of_its_own, complaint
+    assert (folder / "postgres" / "data" / "PG_VERSION").exists() is session_of_its_own
 
 
 def test_postgres_that_outlived_its_supervisor_is_ended(cluster: Cluster, folder: Path, supervisor: Supervisor) -> None:
