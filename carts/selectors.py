@@ -10,7 +10,6 @@ from django.utils import timezone
 
 from carts.enums import OPEN_RENTALS, RUNNING_RENTALS, CartCondition, CartStatus, LockState, RentalStatus
 from carts.models import Cart, Rental
-from core.compiled import Lookup
 from core.errors import NotFound
 from devices.enums import DeviceState
 from devices.targets import LockTarget
@@ -19,15 +18,6 @@ from tenants.models import Branch, User
 from tenants.selectors import branches_rented_at
 
 Requester = User | AnonymousUser
-_in_operation = Cart.objects.filter(branch__active=True, branch__chain__active=True)
-_by_number = Lookup(
-    lambda branch_id, cart_number: _in_operation.filter(branch=branch_id, cart_number=cart_number),
-    branch_id=UUID,
-    cart_number=int,
-)
-_by_id = Lookup(
-    lambda branch_id, cart_id: _in_operation.filter(branch=branch_id, pk=cart_id), branch_id=UUID, cart_id=UUID
-)
 _RENTAL_RELATIONS = ("cart", "branch__chain", "unlock_command", "customer")
 
 
@@ -61,15 +51,13 @@ def next_free_cart(cart: Cart) -> Cart | None:
     return min(others, key=lambda other: abs(other.cart_number - cart.cart_number), default=None)
 
 
-def cart_to_rent(branch_id: UUID, *, cart_number: int | None = None, cart_id: UUID | None = None) -> Cart:
+def cart_of_branch(branch_id: UUID, *, cart_number: int | None = None, cart_id: UUID | None = None) -> Cart:
     """A cart of a branch by its number or its id; anybody may name one, as QR codes are public.
 
     Raises `NotFound`, also for closed branches. One query.
     """
-    if cart_number is not None:
-        cart = _by_number.first(branch_id=branch_id, cart_number=cart_number)
-    else:
-        cart = _by_id.first(branch_id=branch_id, cart_id=cart_id)
+    named = {"cart_number": cart_number} if cart_number is not None else {"pk": cart_id}
+    cart = Cart.objects.filter(branch=branch_id, branch__active=True, branch__chain__active=True, **named).first()
     if cart is None:
         raise NotFound
     return cart

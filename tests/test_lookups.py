@@ -1,6 +1,6 @@
 """Every look-up that is composed once answers what its queryset does, relation by relation."""
 
-import gc
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +8,6 @@ import pytest
 from django.db import connection, models, transaction
 from django.test.utils import CaptureQueriesContext
 
-import carts.selectors
 import carts.services.carts
 import carts.services.rentals
 import devices.services.commands
@@ -22,10 +21,14 @@ from tenants.services import ensure_customer_grant
 
 pytestmark = pytest.mark.django_db
 
+APPS = ("core.", "tenants.", "devices.", "carts.")
 Values = Callable[[Rental], dict[str, Any]]
 LOOKUPS: dict[Lookup[Any], Values] = {
-    carts.selectors._by_number: lambda rental: {"branch_id": rental.branch_id, "cart_number": rental.cart.cart_number},
-    carts.selectors._by_id: lambda rental: {"branch_id": rental.branch_id, "cart_id": rental.cart_id},
+    carts.services.carts._open_by_number: lambda rental: {
+        "branch_id": rental.branch_id,
+        "cart_number": rental.cart.cart_number,
+    },
+    carts.services.carts._open_by_id: lambda rental: {"branch_id": rental.branch_id, "cart_id": rental.cart_id},
     carts.services.carts._locked: lambda rental: {"pk": rental.cart_id},
     carts.services.rentals._locked_alone: lambda rental: {"pk": rental.cart_id},
     carts.services.rentals._waiting: lambda rental: {"command_id": rental.unlock_command_id},
@@ -52,14 +55,10 @@ def loaded(instance: models.Model, *above: models.Model) -> dict[str, Any]:
 
 
 def test_no_look_up_is_left_out() -> None:
-    in_use = {one for one in gc.get_objects() if type(one) is Lookup and _module_of(one) is not None}
+    modules = [module for name, module in sys.modules.items() if name.startswith(APPS) and ".tests" not in name]
+    in_use = {value for module in modules for value in vars(module).values() if isinstance(value, Lookup)}
 
     assert in_use == set(LOOKUPS)
-
-
-def _module_of(lookup: Lookup[Any]) -> str | None:
-    module: str = lookup._rows.__module__
-    return None if ".tests." in module else module
 
 
 @pytest.mark.parametrize("lookup", LOOKUPS, ids=lambda lookup: lookup._rows.__module__)

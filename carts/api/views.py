@@ -84,9 +84,11 @@ class AssignView(APIView):
         tags=["carts"],
     )
     def post(self, request: Request, branch_id: UUID) -> Response:
-        cart = _chosen_cart(request, branch_id)
-        answer: Any = services.start_rental(
-            cart=cart, customer=access.person(request.user), idempotency_key=key_of_header(request)
+        answer: Any = services.start_chosen_rental(
+            branch_id=branch_id,
+            choice=_choice(request),
+            customer=access.person(request.user),
+            idempotency_key=key_of_header(request),
         )
         return Response(AssignOutput(answer).data, status=201)
 
@@ -103,7 +105,7 @@ class ReturnView(APIView):
     )
     def post(self, request: Request, branch_id: UUID) -> Response:
         key = key_of_header(request)
-        cart = _chosen_cart(request, branch_id)
+        cart = selectors.cart_of_branch(branch_id, **_choice(request))
         answer = idempotency.once(
             scope=f"return:{request.user.pk}",
             key=key,
@@ -192,7 +194,7 @@ def _branch(request: Request, branch_id: UUID) -> Branch:
     return branch_visible_to(request.user, branch_id)
 
 
-def _chosen_cart(request: Request, branch_id: UUID) -> Cart:
+def _choice(request: Request) -> dict[str, Any]:
     serializer = CartChoiceInput(data=request.data)
     serializer.is_valid(raise_exception=True)
-    return selectors.cart_to_rent(branch_id, **serializer.validated_data)
+    return dict(serializer.validated_data)

@@ -1,8 +1,10 @@
 """Carts: where they stand, their condition, and commands of staff."""
 
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from carts.enums import CONDITION_TRANSITIONS, CartCondition
@@ -10,19 +12,27 @@ from carts.events import CartChanged
 from carts.models import Cart
 from core import idempotency, live
 from core.compiled import Lookup
-from core.errors import DomainError, InvalidInput
+from core.errors import DomainError, InvalidInput, NotFound
 from core.transitions import transition
 from devices.models import Command, Controller
 from devices.services import bump_config, queue_command
 from tenants.models import Branch, User
 
-_locked = Lookup(
-    lambda pk: (
-        Cart.objects.select_for_update(of=("self",))
-        .select_related("branch__chain", "controller__device__presence")
-        .filter(pk=pk)
-    ),
-    pk=UUID,
+
+def _locked_where(**conditions: Any) -> QuerySet[Cart]:
+    rows = Cart.objects.select_for_update(of=("self",))
+    return rows.select_related("branch__chain", "controller__device__presence").filter(**conditions)
+
+
+_OPEN = {"branch__active": True, "branch__chain__active": True}
+_locked = Lookup(lambda pk: _locked_where(pk=pk), pk=UUID)
+_open_by_number = Lookup(
+    lambda branch_id, cart_number: _locked_where(branch=branch_id, cart_number=cart_number, **_OPEN),
+    branch_id=UUID,
+    cart_number=int,
+)
+_open_by_id = Lookup(
+    lambda branch_id, cart_id: _locked_where(branch=branch_id, pk=cart_id, **_OPEN), branch_id=UUID, cart_id=UUID
 )
 
 
@@ -31,6 +41,24 @@ def lock_cart(cart_id: UUID) -> Cart:
     cart = _locked.first(pk=cart_id)
     if cart is None:
         raise Cart.DoesNotExist
+    return _known(cart)
+
+
+def lock_chosen_cart(branch_id: UUID, *, cart_number: int | None = None, cart_id: UUID | None = None) -> Cart:
+    """The same for a cart of a branch by its number or its id; anybody may name one, as QR codes are public.
+
+    Raises `NotFound`, also for closed branches.
+    """
+    if cart_number is not None:
+        cart = _open_by_number.first(branch_id=branch_id, cart_number=cart_number)
+    else:
+        cart = _open_by_id.first(branch_id=branch_id, cart_id=cart_id)
+    if cart is None:
+        raise NotFound
+    return _known(cart)
+
+
+def _known(cart: Cart) -> Cart:
     if cart.controller and cart.controller.device.branch_id == cart.branch_id:
         cart.controller.device.branch = cart.branch
     return cart

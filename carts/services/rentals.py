@@ -1,5 +1,6 @@
 """Rentals: started on a promise, running on evidence, ended by evidence or by staff."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -20,7 +21,7 @@ from carts.enums import (
 )
 from carts.events import CartChanged, RentalChanged, RentalEnded, RentalStarted, RentalVoided
 from carts.models import Cart, Rental
-from carts.services.carts import lock_cart
+from carts.services.carts import lock_cart, lock_chosen_cart
 from carts.snapshots import take_snapshot
 from core import idempotency, live, outbox
 from core.compiled import Lookup, insert, update
@@ -71,12 +72,23 @@ def start_rental(*, cart: Cart, customer: User, idempotency_key: str) -> dict[st
         scope=f"rental:{customer.pk}",
         key=idempotency_key,
         request={"cart": cart.pk},
-        action=lambda: _start(cart.pk, customer),
+        action=lambda: _start(lock_cart(cart.pk), customer),
     )
 
 
-def _start(cart_id: UUID, customer: User) -> dict[str, Any]:
-    cart = lock_cart(cart_id)
+def start_chosen_rental(
+    *, branch_id: UUID, choice: Mapping[str, Any], customer: User, idempotency_key: str
+) -> dict[str, Any]:
+    """The same for a cart named by `{"cart_number": …}` or `{"cart_id": …}`, and `NotFound` where there is none."""
+    return idempotency.once(
+        scope=f"rental:{customer.pk}",
+        key=idempotency_key,
+        request={"branch": branch_id, **choice},
+        action=lambda: _start(lock_chosen_cart(branch_id, **choice), customer),
+    )
+
+
+def _start(cart: Cart, customer: User) -> dict[str, Any]:
     _require_free(cart)
     assert cart.controller is not None
     command = queue_command(device=cart.controller.device, type="unlock", target_id=cart.pk, actor=customer)
