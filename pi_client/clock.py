@@ -10,6 +10,8 @@ from .ports import Clock
 STALE_AFTER_S = 600.0
 MAX_ROUND_TRIP_S = 5.0
 MAX_JUMP_S = 2.0
+# A step back up to this far is a better sample, not a clock that was put back; the cloud draws the line there too.
+HELD_BACK = timedelta(minutes=1)
 
 
 class ServerClock:
@@ -19,6 +21,7 @@ class ServerClock:
         self._clock = clock
         self._lock = threading.Lock()
         self._sample: tuple[datetime, float, datetime] | None = None
+        self._stamped: datetime | None = None
 
     def learn(self, server_time: datetime, *, sent: float, received: float) -> bool:
         """Take `server_time` as read at the monotonic time `sent`, the earliest it can have been (seconds).
@@ -64,5 +67,14 @@ class ServerClock:
             return server_time + timedelta(seconds=elapsed)
 
     def stamp(self) -> datetime:
-        """The best time for a message: the server's when known, else the system's."""
-        return self.now() or self._clock.wall().astimezone(UTC)
+        """The best time for a message: the server's when known, else the system's.
+
+        Each later than the one before, though a better sample sets the clock back a little: the cloud keeps a device's
+        words in this order.
+        """
+        best = self.now() or self._clock.wall().astimezone(UTC)
+        with self._lock:
+            if self._stamped is not None and self._stamped - HELD_BACK <= best <= self._stamped:
+                best = self._stamped + timedelta(milliseconds=1)
+            self._stamped = best
+        return best

@@ -21,6 +21,28 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
+def test_stamps_keep_their_order_when_a_better_sample_sets_the_clock_back(clock: FakeClock) -> None:
+    server = ServerClock(clock)
+    sent = clock.monotonic()
+    clock.advance(2)
+    server.learn(SERVER + timedelta(seconds=2), sent=sent, received=clock.monotonic())
+    before = server.stamp()
+    server.learn(SERVER + timedelta(seconds=2), sent=clock.monotonic(), received=clock.monotonic())
+
+    after = server.stamp()
+
+    assert server.now() == SERVER + timedelta(seconds=2) < before < after
+
+
+def test_stamps_follow_the_server_when_the_system_clock_was_days_ahead(clock: FakeClock) -> None:
+    server = ServerClock(clock)
+    clock.date = SERVER + timedelta(days=2)
+    server.stamp()
+    server.learn(SERVER, sent=clock.monotonic(), received=clock.monotonic())
+
+    assert server.stamp() == SERVER
+
+
 def test_server_clock_is_unknown_at_first(clock: FakeClock) -> None:
     assert ServerClock(clock).now() is None
 
