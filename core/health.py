@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from django.conf import settings
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.http import HttpRequest, JsonResponse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
@@ -35,7 +35,10 @@ def healthz(request: HttpRequest) -> JsonResponse:
     """200 with `ok`, or 503 with `degraded`, and each component's state."""
     components = {"web": {"status": "ok", "detail": ""}, "database": _asked(_ask_database), "redis": _asked(_ask_redis)}
     if components["database"]["status"] == "ok":
-        components |= {name: _pulse_of(name) for name in ("bridge", "broker", "worker", "beat")}
+        try:
+            components |= {name: _pulse_of(name) for name in ("bridge", "broker", "worker", "beat")}
+        except DatabaseError as error:  # not migrated yet
+            components["database"] = {"status": "down", "detail": type(error).__name__}
     healthy = all(component["status"] == "ok" for component in components.values())
     return JsonResponse(
         {"status": "ok" if healthy else "degraded", "components": components}, status=200 if healthy else 503

@@ -12,10 +12,10 @@ class OutboxMessage(models.Model):
     payload = models.JSONField()
     receiver = models.CharField(_("receiver"), max_length=160)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
-    available_at = models.DateTimeField(_("next try"), help_text="Not delivered before; moved on by each failure.")
+    available_at = models.DateTimeField(_("next try"), help_text=_("Not delivered before; moved on by each failure."))
     attempts = models.PositiveSmallIntegerField(_("tries"), default=0)
     done_at = models.DateTimeField(_("delivered"), null=True, blank=True)
-    parked_at = models.DateTimeField(_("given up"), null=True, blank=True, help_text="Given up; waits for a person.")
+    parked_at = models.DateTimeField(_("given up"), null=True, blank=True, help_text=_("Given up; waits for a person."))
     last_error = models.TextField(_("last error"), blank=True)
 
     class Meta:
@@ -43,7 +43,7 @@ class StateChange(models.Model):
     to_state = models.CharField(_("to state"), max_length=40)
     reason = models.CharField(_("reason"), max_length=200, blank=True)
     actor = models.CharField(
-        _("done by"), max_length=80, blank=True, help_text="A user's id, a device's id or the name of a job."
+        _("done by"), max_length=80, blank=True, help_text=_("A user's id, a device's id or the name of a job.")
     )
     at = models.DateTimeField(_("time"), auto_now_add=True)
 

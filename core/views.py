@@ -1,7 +1,9 @@
 """Error pages; below `/api/` the same errors as the envelope."""
 
+import sys
 from http import HTTPStatus
 
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
@@ -38,7 +40,8 @@ def _error(request: HttpRequest, status: HTTPStatus, code: str, title: str) -> H
             "request_id": request_id,
         }
         return JsonResponse(body, status=status, content_type="application/problem+json")
-    return render(request, f"{status.value}.html", {"request_id": request_id, "title": title}, status=status)
+    template = f"{min(status, HTTPStatus.INTERNAL_SERVER_ERROR):d}.html"
+    return render(request, template, {"request_id": request_id, "title": title}, status=status)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -57,5 +60,9 @@ def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """500."""
+    """500; 503 while the database is away, which passes by itself."""
+    if isinstance(sys.exception(), OperationalError | InterfaceError):
+        response = _error(request, HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", _("This does not work right now"))
+        response["Retry-After"] = "5"
+        return response
     return _error(request, HTTPStatus.INTERNAL_SERVER_ERROR, "server-error", _("Something went wrong on our side"))

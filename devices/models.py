@@ -60,7 +60,7 @@ class Presence(models.Model):
     )
     state = models.CharField(_("state"), max_length=10, choices=PresenceState, default=PresenceState.OFFLINE)
     connection_id = models.UUIDField(
-        _("connection id"), null=True, help_text="Of the MQTT connection that is up; none when it is down."
+        _("connection id"), null=True, help_text=_("Of the MQTT connection that is up; none when it is down.")
     )
     lost_connection_id = models.UUIDField(null=True, help_text="Of the last connection whose end was told.")
     connection_told_at = models.DateTimeField(null=True, help_text="Of the last word on it, by the device's clock.")
@@ -206,18 +206,18 @@ class Command(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     device = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="commands", verbose_name=_("device"))
     type = models.CharField(_("type"), max_length=20)
-    target_id = models.UUIDField(_("cart id"), null=True, help_text="The cart, for cart commands.")
+    target_id = models.UUIDField(_("cart id"), null=True, help_text=_("The cart, for cart commands."))
     topic = models.CharField(_("topic"), max_length=256)
     args = models.JSONField(default=dict)
     connection_id = models.UUIDField(
-        _("connection id"), null=True, help_text="The connection it is addressed to; no other may act on it."
+        _("connection id"), null=True, help_text=_("The connection it is addressed to; no other may act on it.")
     )
     status = models.CharField(_("status"), max_length=10, choices=CommandStatus, default=CommandStatus.QUEUED)
     actor = models.CharField(_("done by"), max_length=80, blank=True)
     issued_at = models.DateTimeField(_("issued"))
     expires_at = models.DateTimeField(_("expires"))
     lease_until = models.DateTimeField(
-        _("being sent until"), null=True, help_text="Until then one bridge is publishing it."
+        _("being sent until"), null=True, help_text=_("Until then one bridge is publishing it.")
     )
     sent_at = models.DateTimeField(null=True)
     acked_at = models.DateTimeField(null=True)
@@ -247,12 +247,12 @@ class Command(models.Model):
 class InboundMessage(models.Model):
     """A device's message as it came, once: a second one with its id is a duplicate."""
 
-    source_id = models.UUIDField(_("source id"), help_text="The device or cart of the topic.")
+    source_id = models.UUIDField(_("source id"), help_text=_("The device or cart of the topic."))
     message_id = models.UUIDField(_("message id"))
     topic = models.CharField(_("topic"), max_length=256)
     payload = models.JSONField()
     received_at = models.DateTimeField(_("received"), db_index=True)
-    rejected = models.CharField(_("rejected because"), max_length=60, blank=True, help_text="Why it had no effect.")
+    rejected = models.CharField(_("rejected because"), max_length=60, blank=True, help_text=_("Why it had no effect."))
 
     class Meta:
         verbose_name = _("inbound message")

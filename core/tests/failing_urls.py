@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.http import Http404
 from django.urls import include, path
 from rest_framework import exceptions, serializers
@@ -65,6 +65,7 @@ FAILURES = {
     "signed-out": exceptions.NotAuthenticated(),
     "suspicious": SuspiciousOperation("secret"),
     "bug": RuntimeError("password=secret"),
+    "database-away": OperationalError("the connection is lost: password=secret"),
 }
 urlpatterns = [
     *(path(f"api/fails/{name}", Failing.as_view(error=error)) for name, error in FAILURES.items()),

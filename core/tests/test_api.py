@@ -41,6 +41,7 @@ def envelope(response: HttpResponse) -> dict[str, Any]:
         ("signed-out", 403, "not-authenticated"),
         ("suspicious", 400, "bad-request"),
         ("bug", 500, "server-error"),
+        ("database-away", 503, "unavailable"),
     ],
 )
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -55,7 +56,7 @@ def test_every_failure_is_the_envelope_and_leaves_nothing_half_done(
     assert not ComponentPulse.objects.exists()
 
 
-@pytest.mark.parametrize(("name", "seconds"), [("too-many", "17"), ("throttled", "4")])
+@pytest.mark.parametrize(("name", "seconds"), [("too-many", "17"), ("throttled", "4"), ("database-away", "5")])
 def test_refusal_says_when_to_come_back(client: Client, name: str, seconds: str) -> None:
     assert client.get(f"/api/fails/{name}")["Retry-After"] == seconds
 
@@ -120,10 +121,11 @@ def test_unknown_address_is_the_envelope_below_api_and_a_page_elsewhere(client: 
     assert "id-of-this-request" in page.text
 
 
-def test_bug_on_a_page_shows_a_page_with_the_id_and_no_secret(client: Client) -> None:
-    page = client.get("/fails/bug")
+@pytest.mark.parametrize(("name", "status"), [("bug", 500), ("database-away", 503)])
+def test_bug_on_a_page_shows_a_page_with_the_id_and_no_secret(client: Client, name: str, status: int) -> None:
+    page = client.get(f"/fails/{name}")
 
-    assert page.status_code == 500
+    assert page.status_code == status
     assert "secret" not in page.text
     assert "id-of-this-request" in page.text
 

@@ -2,7 +2,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, ProgrammingError
 from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
@@ -53,6 +53,15 @@ def test_process_that_does_not_work_is_named(name: str, change: Any, detail: str
     assert {key: value for key, value in body["components"].items() if value != OK} == {
         name: {"status": "down", "detail": detail}
     }
+
+
+def test_database_without_tables_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_such_table(name: str) -> None:
+        raise ProgrammingError("relation does not exist")
+
+    monkeypatch.setattr(health, "_pulse_of", no_such_table)
+
+    assert (ask()[0], ask()[1]["components"]["database"]["status"]) == (503, "down")
 
 
 def test_redis_that_is_down_is_named(settings: Settings) -> None:
