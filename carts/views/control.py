@@ -32,17 +32,24 @@ from tenants.selectors import branch_visible_to, branches_visible_to
 @login_required
 def branch_list(request: HttpRequest) -> HttpResponse:
     """The manager's branches and how each is doing."""
-    rows = branches_visible_to(request.user, "carts:view").annotate(
-        carts_total=Count("carts", distinct=True),
-        free=Count(
-            "carts",
-            distinct=True,
-            filter=Q(carts__status=CartStatus.AVAILABLE, carts__condition=CartCondition.OK),
-        ),
-        out=Count("carts", distinct=True, filter=Q(carts__status=CartStatus.RENTED)),
-        attention=Count("carts", distinct=True, filter=~Q(carts__condition=CartCondition.OK) & Q(carts__isnull=False)),
-        devices_total=Count("devices", distinct=True),
-        devices_online=Count("devices", distinct=True, filter=Q(devices__presence__state=PresenceState.ONLINE)),
+    # Said here: what is counted in groups leaves a model's own order aside.
+    rows = (
+        branches_visible_to(request.user, "carts:view")
+        .order_by("name", "pk")
+        .annotate(
+            carts_total=Count("carts", distinct=True),
+            free=Count(
+                "carts",
+                distinct=True,
+                filter=Q(carts__status=CartStatus.AVAILABLE, carts__condition=CartCondition.OK),
+            ),
+            out=Count("carts", distinct=True, filter=Q(carts__status=CartStatus.RENTED)),
+            attention=Count(
+                "carts", distinct=True, filter=~Q(carts__condition=CartCondition.OK) & Q(carts__isnull=False)
+            ),
+            devices_total=Count("devices", distinct=True),
+            devices_online=Count("devices", distinct=True, filter=Q(devices__presence__state=PresenceState.ONLINE)),
+        )
     )
     branches = [
         {
