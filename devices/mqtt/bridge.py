@@ -233,8 +233,9 @@ class Bridge:
         if device_id:
             rights.sync_device(device_id, control)
         else:
-            rights.sync_all(control)
+            # Set first: a full sync that fails must not come again at once and keep the single ones waiting for ever.
             self._next_full_sync = time.monotonic() + RIGHTS_EVERY_S
+            rights.sync_all(control)
 
     def _pulse(self) -> None:
         while not self.stopping.is_set():

@@ -20,6 +20,10 @@ class ControlError(Exception):
     """The broker refused a command or did not answer."""
 
 
+class BrokerSilent(ControlError):
+    """The broker did not answer: whatever else would be asked has to wait as well."""
+
+
 class ControlChannel:
     """One admin connection. Everybody on the response topic sees every answer, so each request carries its own mark.
 
@@ -56,15 +60,17 @@ class ControlChannel:
         return tolerated
 
     def usernames(self) -> set[str]:
-        """Every client the broker knows."""
+        """Every client the broker knows. Raises `ControlError`."""
         [answer] = self._ask([{"command": "listClients", "verbose": False}])
+        if "data" not in answer:
+            raise ControlError(f"listClients: {answer.get('error', 'an answer without data')}")
         return {
             client if isinstance(client, str) else client["username"] for client in answer["data"].get("clients", [])
         }
 
     def _ask(self, commands: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         if not self._ready.wait(ANSWER_TIMEOUT_S):
-            raise ControlError("no connection to the broker's control topic")
+            raise BrokerSilent("no connection to the broker's control topic")
         mark = uuid4().hex
         marked = [{**command, "correlationData": f"{mark}-{i}"} for i, command in enumerate(commands)]
         self._client.publish(REQUEST, json.dumps({"commands": marked}), qos=1)
@@ -73,7 +79,7 @@ class ControlChannel:
             try:
                 answer = self._answers.get(timeout=ANSWER_TIMEOUT_S)
             except queue.Empty:
-                raise ControlError("the broker did not answer") from None
+                raise BrokerSilent("the broker did not answer") from None
             if str(answer.get("correlationData", "")).startswith(mark):
                 answers[answer["correlationData"]] = answer
         return [answers[f"{mark}-{i}"] for i in range(len(commands))]

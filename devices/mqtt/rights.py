@@ -11,12 +11,13 @@ import logging
 from typing import Any
 from uuid import UUID
 
+from django.db import InterfaceError, OperationalError
 from django.db.models import Q
 
 from devices.enums import DeviceState
 from devices.models import BrokerAccount, Device
 from devices.mqtt.addresses import cart_topics, device_topics
-from devices.mqtt.control import ControlChannel
+from devices.mqtt.control import BrokerSilent, ControlChannel
 from devices.services.tokens import password_token, signed
 from devices.targets import lock_targets
 
@@ -52,11 +53,25 @@ def sync_device(device_id: UUID, control: ControlChannel, *, force: bool = False
 
 
 def sync_all(control: ControlChannel) -> int:
-    """Bring every device in line, also those the broker lost. Returns how many were sent."""
+    """Bring every device in line, also those the broker lost. Returns how many were sent.
+
+    One that can't be is logged and left to the next time. Raises `ControlError` when the broker does not answer or
+    does not name its clients.
+    """
     there = control.usernames()
     may_have_one = Q(state=DeviceState.ACTIVE) | Q(broker_account__isnull=False)
     ids = Device.objects.filter(may_have_one).values_list("pk", flat=True)
-    return sum(sync_device(pk, control, force=str(pk) not in there) for pk in ids)
+    return sum(_sync_or_log(pk, control, force=str(pk) not in there) for pk in ids)
+
+
+def _sync_or_log(device_id: UUID, control: ControlChannel, *, force: bool) -> bool:
+    try:
+        return sync_device(device_id, control, force=force)
+    except (BrokerSilent, OperationalError, InterfaceError):
+        raise  # nothing the next device would be better off with
+    except Exception:
+        logger.exception("a device's account could not be brought in line", extra={"device_id": str(device_id)})
+        return False
 
 
 def _remove(device_id: UUID, control: ControlChannel) -> bool:

@@ -76,9 +76,9 @@ def device_of_token(value: str) -> Device | None:
 
 
 def password_token(device: Device) -> DeviceToken | None:
-    """The token that is the device's MQTT password now."""
-    now = timezone.now()
-    shown = DeviceToken.objects.filter(device=device, shown_at__isnull=False, expires_at__gt=now, ends_at__isnull=True)
+    """The token that is the device's MQTT password now; one whose signing key was dropped is none any more."""
+    alive = _open_tokens(device).filter(expires_at__gt=timezone.now(), key_id__in=settings.JWT_KEYS)
+    shown = alive.filter(shown_at__isnull=False)
     return shown.order_by("-shown_at").first()
 
 

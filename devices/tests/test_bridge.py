@@ -21,9 +21,9 @@ from core.tests.race import wait_for
 from devices import services
 from devices.enums import CommandStatus, PresenceState
 from devices.models import BrokerAccount, Command, Device, InboundMessage, Presence, TelemetryEvent
-from devices.mqtt import inbound, outbound
+from devices.mqtt import inbound, outbound, rights
 from devices.mqtt.bridge import QUEUE_SIZE, Bridge
-from devices.mqtt.control import ControlError
+from devices.mqtt.control import ControlChannel, ControlError
 from devices.tests.conftest import OwnBroker
 from devices.tests.factories import make_command, make_device, make_device_token
 from devices.tests.messages import birth, cart_topic, device_topic, event, lock_report, telemetry
@@ -429,8 +429,15 @@ def test_nothing_waits_for_rights_that_somebody_else_keeps(lone_bridge: Bridge, 
     assert lone_bridge._rights_wanted.empty()
 
 
-def keep_rights(bridge: Bridge, monkeypatch: pytest.MonkeyPatch, *, refusals: int, rounds: int) -> list[UUID | None]:
-    """What the bridge brings in line in that many rounds; the broker refuses the first ones."""
+def keep_rights(
+    bridge: Bridge,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    refusals: int,
+    rounds: int,
+    failure: type[Exception] = ControlError,
+) -> list[UUID | None]:
+    """What the bridge brings in line in that many rounds; the first ones fail, as a broker that refuses them would."""
     asked: list[UUID | None] = []
 
     def sync(device_id: UUID | None, control: object) -> None:
@@ -438,7 +445,7 @@ def keep_rights(bridge: Bridge, monkeypatch: pytest.MonkeyPatch, *, refusals: in
         if len(asked) >= rounds:
             bridge.stop()
         if len(asked) <= refusals:
-            raise ControlError("not now")
+            raise failure("not now")
 
     monkeypatch.setattr("devices.mqtt.bridge.TICK_S", 0.01)
     monkeypatch.setattr("devices.mqtt.bridge.rights.sync_device", sync)
@@ -462,3 +469,34 @@ def test_stream_of_single_accounts_does_not_put_off_the_full_sync(
         lone_bridge._want_rights(UUID(int=1))
 
     assert keep_rights(lone_bridge, monkeypatch, refusals=0, rounds=2) == [None, None]
+
+
+def test_full_sync_that_fails_leaves_the_single_accounts_their_turn(
+    lone_bridge: Bridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lone_bridge._want_rights(UUID(int=1))
+
+    kept = keep_rights(lone_bridge, monkeypatch, refusals=1, rounds=2, failure=ZeroDivisionError)
+
+    assert kept == [None, UUID(int=1)]
+
+
+def test_full_sync_that_fails_leaves_the_single_accounts_their_turn_control(
+    lone_bridge: Bridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Were its next time set only afterwards, it would come again at once, for ever."""
+
+    def time_set_afterwards(device_id: UUID | None, control: ControlChannel) -> None:
+        rights.sync_all(control)
+        lone_bridge._next_full_sync = math.inf
+
+    monkeypatch.setattr(lone_bridge, "_sync_rights", time_set_afterwards)
+    lone_bridge._want_rights(UUID(int=1))
+
+    kept = keep_rights(lone_bridge, monkeypatch, refusals=5, rounds=5, failure=ZeroDivisionError)
+
+    assert kept == [None] * 5
+
+
+def test_full_sync_the_broker_refused_is_tried_again(lone_bridge: Bridge, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert keep_rights(lone_bridge, monkeypatch, refusals=2, rounds=3) == [None] * 3

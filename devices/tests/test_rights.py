@@ -1,9 +1,11 @@
 """Who may read and write what on the broker, tried on the real ones."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 from uuid import uuid4
 
 import pytest
+from pytest_django import Settings
 
 from carts.models import Cart
 from carts.services import place_cart
@@ -12,8 +14,9 @@ from core.tests.race import wait_for
 from deploy.stack.broker import Broker
 from devices import services
 from devices.models import BrokerAccount, Device
+from devices.mqtt import rights
 from devices.mqtt.connection import client_from_url
-from devices.mqtt.control import ControlChannel, ControlError
+from devices.mqtt.control import BrokerSilent, ControlChannel, ControlError
 from devices.mqtt.rights import sync_all, sync_device
 from devices.services.tokens import device_of_token, issue_token, signed
 from devices.tests.factories import make_controller, make_device, make_device_token
@@ -258,3 +261,64 @@ def test_channel_without_a_broker_says_so(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(ControlError):
         channel.usernames()
     channel.stop()
+
+
+def accounts_beside_a_bad_row(control: ControlChannel, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """A full sync over three devices, the first of which hits a bug of ours: which have an account then?"""
+    devices = [equipped()[0] for _ in range(3)]
+    monkeypatch.setattr(rights, "_acls", lambda device: 1 / 0 if device == devices[0] else [])
+
+    sync_all(control)
+
+    return [str(device.pk) in control.usernames() for device in devices]
+
+
+def test_bad_row_does_not_stop_the_others(control: ControlChannel, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert accounts_beside_a_bad_row(control, monkeypatch) == [False, True, True]
+
+
+def test_bad_row_does_not_stop_the_others_control(control: ControlChannel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Were it not caught for each, the ones behind it would get nothing."""
+    monkeypatch.setattr(rights, "_sync_or_log", sync_device)
+
+    with pytest.raises(ZeroDivisionError):
+        accounts_beside_a_bad_row(control, monkeypatch)
+
+
+def test_broker_that_falls_silent_ends_the_full_sync(control: ControlChannel, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Device] = []
+
+    def fall_silent(device: Device) -> list[dict[str, Any]]:
+        asked.append(device)
+        raise BrokerSilent
+
+    for _ in range(2):
+        equipped()
+    monkeypatch.setattr(rights, "_acls", fall_silent)
+
+    with pytest.raises(ControlError):
+        sync_all(control)
+
+    assert len(asked) == 1
+
+
+def test_account_of_a_token_whose_key_was_dropped_is_removed(
+    control: ControlChannel, connect: Connect, settings: Settings
+) -> None:
+    device, _, token = equipped()
+    other, _, _ = equipped()
+    sync_device(device.pk, control)
+    settings.JWT_KEYS = {"newer": "n" * 32}
+    others_token = make_device_token(device=other)
+
+    sync_all(control)
+
+    assert connect(device, token).admitted is False
+    assert connect(other, others_token).admitted is True
+
+
+def test_refused_list_of_clients_is_told(control: ControlChannel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control, "_ask", lambda commands: [{"command": "listClients", "error": "not allowed"}])
+
+    with pytest.raises(ControlError, match="not allowed"):
+        sync_all(control)
