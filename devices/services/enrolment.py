@@ -110,10 +110,15 @@ def approve_device(*, device: Device, actor: User) -> None:
 def revoke_device(*, device: Device, actor: User, reason: str = "") -> None:
     """Shut a device out, REST at once and MQTT as soon as the bridge has told the broker; its open codes end."""
     with transaction.atomic():
+        # The codes first, as a registration locks its own first: it ends before this or finds its code dead.
+        _end_codes(device)
         _shut_out(device)
         transition(device, to=DeviceState.REVOKED, table=DEVICE_TRANSITIONS, field="state", reason=reason, actor=actor)
-        now = timezone.now()
-        EnrolmentCode.objects.filter(device=device, used_at__isnull=True, expires_at__gt=now).update(expires_at=now)
+
+
+def _end_codes(device: Device) -> None:
+    now = timezone.now()
+    EnrolmentCode.objects.filter(device=device, used_at__isnull=True, expires_at__gt=now).update(expires_at=now)
 
 
 def _shut_out(device: Device) -> None:
@@ -123,12 +128,16 @@ def _shut_out(device: Device) -> None:
 
 
 def _device_for(row: EnrolmentCode, mac_address: str, serial_number: str) -> Device:
-    device = row.device or Device(
-        branch=row.branch, name=f"pi-{mac_address[-8:].replace(':', '').lower()}-{uuid4().hex[:4]}"
-    )
-    device.mac_address = mac_address
-    device.serial_number = serial_number
-    device.save()
+    hardware = {"mac_address": mac_address, "serial_number": serial_number}
+    if row.device_id is None:
+        name = f"pi-{mac_address[-8:].replace(':', '').lower()}-{uuid4().hex[:4]}"
+        device = Device.objects.create(branch=row.branch, name=name, **hardware)
+    else:
+        # Read anew under its lock: what was changed since the code was looked up must not be undone.
+        stored = Device.objects.select_for_update(of=("self",)).select_related("branch__chain")
+        device = stored.get(pk=row.device_id)
+        device.mac_address, device.serial_number = mac_address, serial_number
+        device.save(update_fields=list(hardware))
     Presence.objects.get_or_create(device=device)
     return device
 

@@ -21,6 +21,7 @@ from core.transitions import IllegalTransition
 from devices import services
 from devices.enums import DeviceState, PresenceState
 from devices.models import Device, DeviceToken, EnrolmentCode, KnownMac, Presence
+from devices.services import enrolment
 from devices.services.tokens import device_of_token
 from devices.tests.factories import make_controller, make_device, make_device_token
 from tenants.models import Branch
@@ -216,6 +217,75 @@ def test_revoked_device_comes_back_with_a_code_of_its_own() -> None:
     body = register(device.branch.code, new_code(device.branch, device=device)).json()
 
     assert device_of_token(body["device_token"]) == device
+
+
+def _configured_while_it_registers(monkeypatch: pytest.MonkeyPatch) -> int:
+    """The configuration changes after the code was looked up. Answers the version the device has in the end."""
+    device = services.prepare_device(branch=make_branch(), name="demo-pi")
+    needs_approval = enrolment._needs_approval
+
+    def change_first(*arguments: Any, **named: Any) -> bool:
+        services.bump_config(device_ids=[device.pk], actor="test")
+        return needs_approval(*arguments, **named)
+
+    monkeypatch.setattr(enrolment, "_needs_approval", change_first)
+    assert register(device.branch.code, new_code(device.branch, device=device)).status_code == 201
+    return Device.objects.get().config_version
+
+
+def test_registration_undoes_no_change_of_the_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _configured_while_it_registers(monkeypatch) == 2
+
+
+def test_registration_undoes_no_change_of_the_configuration_control(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Saving the row as it was read with the code puts the old version back."""
+
+    def save_all(row: EnrolmentCode, mac_address: str, serial_number: str) -> Device:
+        assert row.device is not None
+        row.device.mac_address, row.device.serial_number = mac_address, serial_number
+        row.device.save()
+        return row.device
+
+    monkeypatch.setattr(enrolment, "_device_for", save_all)
+
+    assert _configured_while_it_registers(monkeypatch) == 1
+
+
+def _revoked_while_it_registers(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A person revokes the device when its code was taken already. Answers the device's state in the end."""
+    device = services.prepare_device(branch=make_branch(), name="demo-pi")
+    code, actor = new_code(device.branch, device=device), make_user()
+    taken, revoked = threading.Event(), threading.Event()
+    needs_approval = enrolment._needs_approval
+
+    def wait_first(*arguments: Any, **named: Any) -> bool:
+        taken.set()
+        wait_for(lambda: _waits_for_a_lock() or revoked.is_set(), "the revocation")
+        return needs_approval(*arguments, **named)
+
+    def revoke() -> None:
+        assert taken.wait(DEADLINE_S)
+        services.revoke_device(device=device, actor=actor)
+        revoked.set()
+
+    monkeypatch.setattr(enrolment, "_needs_approval", wait_first)
+    answers = race_each([lambda: register(device.branch.code, code).status_code, revoke])
+    assert answers == [201, None]
+    return Device.objects.get().state
+
+
+@pytest.mark.django_db(transaction=True)
+def test_device_revoked_while_it_registers_is_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _revoked_while_it_registers(monkeypatch) == DeviceState.REVOKED
+    assert not DeviceToken.objects.filter(ends_at__isnull=True).exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_device_revoked_while_it_registers_is_out_control(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Were its codes left alone, the registration would bring it back."""
+    monkeypatch.setattr(enrolment, "_end_codes", lambda device: None)
+
+    assert _revoked_while_it_registers(monkeypatch) == DeviceState.ACTIVE
 
 
 # Approval.
