@@ -187,9 +187,15 @@ class BranchConsumer(WatchingConsumer):
         devices, self.devices = self.devices, False
         if not await self.may_still():
             return
-        html = await database_sync_to_async(render_branch_changes, thread_sensitive=False)(
-            self.branch_id, carts, devices, self.parts, self.language
-        )
+        try:
+            html = await database_sync_to_async(render_branch_changes, thread_sensitive=False)(
+                self.branch_id, carts, devices, self.parts, self.language
+            )
+        except DatabaseError:
+            # The page's socket comes back, and with it whatever changed meanwhile.
+            logger.warning("changes of a branch could not be shown", exc_info=True)
+            await self.close(TRY_AGAIN_LATER)
+            return
         if html:
             await self.send(text_data=html)
         if self.carts or self.devices:

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import IO, Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+os.environ.setdefault("DATABASE_TIMEOUT_MS", "10000")
 
 import django
 
@@ -20,6 +21,7 @@ from channels.security.websocket import AllowedHostsOriginValidator
 from django.core.exceptions import RequestAborted
 from django.core.handlers.asgi import ASGIHandler, get_script_prefix
 from django.core.signals import request_started
+from django.http import FileResponse
 from django.http.response import HttpResponseBase
 from django.urls import set_script_prefix
 
@@ -64,6 +66,8 @@ class ThreadsHandler(ASGIHandler):
         response = refusal if request is None else self.get_response(request)
         assert response is not None
         response._handler_class = type(self)  # type: ignore[attr-defined]
+        if isinstance(response, FileResponse):
+            response.block_size = self.chunk_size
         return response
 
     async def _in_thread(self, action: Any, *arguments: Any) -> Any:

@@ -102,6 +102,9 @@ _database["OPTIONS"] = {
     "server_side_binding": True,
     "prepare_threshold": 2,
 }
+# The web's threads are few: none waits longer for a statement or for somebody's lock. Set by its entry points.
+if timeout_ms := env.int("DATABASE_TIMEOUT_MS", 0):
+    _database["OPTIONS"]["options"] = f"-c statement_timeout={timeout_ms} -c lock_timeout={timeout_ms}"
 if name := env.str("TEST_DATABASE_NAME", ""):
     _database["TEST"] = {"NAME": name}
 DATABASES = {"default": _database}

@@ -4,6 +4,7 @@
 import os
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+os.environ.setdefault("DATABASE_TIMEOUT_MS", "10000")
 
 from django.core.wsgi import get_wsgi_application
 

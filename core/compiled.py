@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from django.db import DEFAULT_DB_ALIAS, connection, models
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection, models
 from django.db.models.query import RelatedPopulator, get_related_populators
 from django.db.transaction import TransactionManagementError
 
@@ -130,13 +130,18 @@ def _insertion(model: type[models.Model]) -> tuple[Sequence["models.Field[Any, A
 
 
 def update(row: models.Model, **changes: Any) -> None:
-    """Set fields of a row and write them, as `save(update_fields=…)` would. Sends no signals. One query."""
+    """Set fields of a row and write them, as `save(update_fields=…)` would. Sends no signals. One query.
+
+    Raises `DatabaseError` when the row is gone.
+    """
     for name, value in changes.items():
         setattr(row, name, value)
     fields, sql = assignment(type(row), tuple(changes))
     values = [field.get_db_prep_save(value, connection) for field, value in zip(fields, changes.values(), strict=True)]
     with connection.cursor() as cursor:
         cursor.execute(f'UPDATE "{row._meta.db_table}" SET {sql} WHERE "{row._meta.pk.column}" = %s', [*values, row.pk])  # noqa: S608
+        if cursor.rowcount != 1:
+            raise DatabaseError(f"{row._meta.label} {row.pk} is not there any more")
 
 
 @cache

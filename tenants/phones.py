@@ -44,6 +44,11 @@ def _is_mobile(number: PhoneNumber) -> bool:
     return possible and phonenumbers.national_significant_number(number).startswith(starts)
 
 
+def region_of(phone: str) -> str:
+    """The country (ISO 3166-1) of a number in E.164; "" where it is unknown."""
+    return phonenumbers.region_code_for_number(phonenumbers.parse(phone)) or ""
+
+
 def ascii_digits(typed: str) -> str:
     """The digits of what was typed, in any script, as 0 to 9; everything else is left out."""
     return "".join(str(int(sign)) for sign in typed if sign.isdecimal())

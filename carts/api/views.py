@@ -1,5 +1,6 @@
 """REST below a branch: carts, rentals, statistics."""
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -105,17 +106,18 @@ class ReturnView(APIView):
     )
     def post(self, request: Request, branch_id: UUID) -> Response:
         key = key_of_header(request)
-        cart = selectors.cart_of_branch(branch_id, **_choice(request))
+        choice = _choice(request)
         answer = idempotency.once(
             scope=f"return:{request.user.pk}",
             key=key,
-            request={"cart": cart.pk},
-            action=lambda: {"rental_id": str(self._return(request, cart).pk)},
+            request={"branch": branch_id, **choice},
+            action=lambda: {"rental_id": str(self._return(request, branch_id, choice).pk)},
         )
         rental = selectors.rental_visible_to(request.user, UUID(answer["rental_id"]))
         return Response(RentalOutput(rental, context={"request": request}).data)
 
-    def _return(self, request: Request, cart: Cart) -> Rental:
+    def _return(self, request: Request, branch_id: UUID, choice: Mapping[str, Any]) -> Rental:
+        cart = selectors.cart_of_branch(branch_id, **choice)
         rentals = selectors.rentals_visible_to(request.user).filter(cart=cart)
         last = rentals.exclude(status=RentalStatus.VOIDED).order_by("-created_at").first()
         if last is None:

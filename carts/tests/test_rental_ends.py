@@ -18,7 +18,7 @@ from core.tests.race import race, race_each
 from devices.enums import CommandStatus
 from devices.models import Command
 from devices.tests.api_client import Api
-from tenants.models import User
+from tenants.models import Branch, User
 from tenants.tests.factories import make_grant, make_phone, make_user
 
 pytestmark = pytest.mark.django_db
@@ -62,6 +62,16 @@ def test_return_with_the_lock_closed_ends_the_rental() -> None:
     assert (response.status_code, body["rental_id"], body["status"]) == (200, str(rental.pk), "returned")
     assert (body["duration_minutes"], body["user_phone"]) == (60, rental.customer.phone)
     assert after(rental) == RETURNED
+
+
+def test_cart_can_be_returned_to_a_shop_that_has_closed_and_a_repeat_says_the_same() -> None:
+    rental = make_rental()
+    latch(rental)
+    Branch.objects.filter(pk=rental.branch_id).update(active=False)
+
+    first, again = give_back(rental), give_back(rental)
+
+    assert [(one.status_code, one.json()["status"]) for one in (first, again)] == [(200, "returned")] * 2
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,15 @@ def test_evidence_starts_the_rental(pi: Pi) -> None:
     assert steps(rental) == [("pending_unlock", "active", "lock opened")]
 
 
+def test_done_without_an_observation_starts_nothing(pi: Pi) -> None:
+    """A result without a number has seen nothing, whatever else it says."""
+    rental = make_pending()
+
+    pi.answers(rental, "done", lock="unlocked", present=True, seq=None)
+
+    assert (rental.status, rental.cart.condition) == (RentalStatus.VOIDED, CartCondition.SUSPECT)
+
+
 def test_acked_alone_starts_nothing(pi: Pi) -> None:
     rental = make_pending()
 

@@ -2,7 +2,9 @@
 
 import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from asgiref.testing import ApplicationCommunicator
@@ -83,10 +85,20 @@ async def test_request_runs_in_one_thread_with_its_signals(handler: Any) -> None
     assert {name.rpartition("_")[0] for _, name in seen} == {"request"}
 
 
-async def test_request_knows_nothing_of_what_the_one_before_set(handler: Any) -> None:
+@pytest.mark.parametrize("shared", [False, True], ids=["own-context", "control-one-context"])
+async def test_request_knows_nothing_of_what_the_one_before_set(
+    handler: Any, monkeypatch: pytest.MonkeyPatch, shared: bool
+) -> None:
+    """Both run in the same thread; the control lets them share what contexts keep apart."""
+    handler._threads = ThreadPoolExecutor(1)
+    if shared:
+        monkeypatch.setattr(
+            "config.asgi.contextvars.copy_context", lambda: Mock(run=lambda action, *rest: action(*rest))
+        )
+
     first, second = await answer(handler, "view"), await answer(handler, "view")
 
-    assert first == second
+    assert (first == second) is not shared
 
 
 async def test_stream_comes_in_its_parts(handler: Any) -> None:

@@ -3,7 +3,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.db import IntegrityError, connection, models, transaction
+from django.db import DatabaseError, IntegrityError, connection, models, transaction
 from django.db.transaction import TransactionManagementError
 from django.test.utils import CaptureQueriesContext
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
@@ -127,6 +127,15 @@ def test_insert_of_a_taken_name_is_refused() -> None:
 
     with pytest.raises(IntegrityError), transaction.atomic():
         insert(Tile(name="tile"))
+
+
+@pytest.mark.usefixtures("tiles")
+def test_update_of_a_row_that_is_gone_is_an_error() -> None:
+    tile = Tile.objects.create(name="tile")
+    Tile.objects.all().delete()
+
+    with pytest.raises(DatabaseError):
+        update(tile, name="other")
 
 
 @pytest.mark.usefixtures("tiles")

@@ -7,7 +7,10 @@ when the counters can't be reached.
 
 import ipaddress
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
+from threading import BoundedSemaphore
 
 from django.conf import settings
 from django.db import transaction
@@ -22,12 +25,15 @@ from core.limits import Limit, take
 from core.sms import OtpText, SmsError, gateway
 from tenants import access
 from tenants.models import OtpChallenge, User
+from tenants.phones import region_of
 from tenants.services.people import ensure_customer
 
 LIFETIME = timedelta(minutes=5)
 MAX_GUESSES = 5
 RESEND_AFTER = timedelta(seconds=60)
 API_BINDING = "api"
+# Of the twenty threads that serve the web: a gateway that hangs must leave the others to unlocks and heartbeats.
+_SENDING = BoundedSemaphore(6)
 _HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
 
@@ -38,6 +44,21 @@ def request_otp(*, phone: str, binding: str, address: str, language: str, host: 
     `binding` names who asked; `host` is the origin the browser may fill the code in at (WebOTP).
     Raises `TooMany` and, when the gateway or the counters don't answer, `Unavailable`. Talks to the gateway.
     """
+    with _turn_to_send():
+        return _send(phone, binding, address, language, host)
+
+
+@contextmanager
+def _turn_to_send() -> Iterator[None]:
+    if not _SENDING.acquire(blocking=False):
+        raise Unavailable(_("The message could not be sent. Please try again in a minute."))
+    try:
+        yield
+    finally:
+        _SENDING.release()
+
+
+def _send(phone: str, binding: str, address: str, language: str, host: str) -> OtpChallenge:
     take(_send_limits(phone, address), fail_closed=True)
     code = f"{secrets.randbelow(10**6):06d}"
     now = timezone.now()
@@ -109,7 +130,7 @@ def _send_limits(phone: str, address: str) -> list[Limit]:
         Limit(f"otp-send:range:{phone[:-3]}", 20, _HOUR),
         Limit(f"otp-send:address:{address}", settings.OTP_SENDS_PER_ADDRESS_PER_HOUR, _HOUR),
         Limit(f"otp-send:network:{_network(address)}", 10 * settings.OTP_SENDS_PER_ADDRESS_PER_HOUR, _HOUR),
-        Limit(f"otp-send:country:{phone[:3]}", max(1, settings.OTP_DAILY_BUDGET // 2), _DAY),
+        Limit(f"otp-send:country:{region_of(phone)}", max(1, settings.OTP_DAILY_BUDGET // 2), _DAY),
         Limit("otp-send:budget", settings.OTP_DAILY_BUDGET, _DAY),
     ]
 

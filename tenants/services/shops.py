@@ -18,7 +18,9 @@ def create_chain(*, actor: object = "", **fields: Any) -> Chain:
 
 
 def update_chain(*, chain: Chain, actor: object = "", **fields: Any) -> Chain:
-    """Replace a chain's fields. Raises `InvalidInput`."""
+    """Replace a chain's fields, but for its short name, which stays. Raises `InvalidInput`, `NotAllowed`."""
+    if fields.get("slug", chain.slug) != chain.slug:
+        raise NotAllowed(_("The short name of a chain stays as it is."))
     return save_row(chain, changes=fields, actor=actor)
 
 

@@ -137,13 +137,15 @@ def test_manager_creates_reads_changes_and_deletes_a_chain(people: People) -> No
 
     made = write(client, "post", "/api/chains", {"name": "New", "slug": "new"})
     path = f"/api/chains/{made.json()['id']}"
-    changed = write(client, "put", path, {"name": "Newer", "slug": "newer", "active": False})
+    renamed = write(client, "put", path, {"name": "Newer", "slug": "newer", "active": False})
+    changed = write(client, "put", path, {"name": "Newer", "slug": "new", "active": False})
     read = client.get(path)
     deleted = client.delete(path)
 
     assert (made.status_code, made.json()["active"]) == (201, True)
     assert (changed.status_code, changed.json()) == (200, read.json())
-    assert (read.json()["name"], read.json()["slug"], read.json()["active"]) == ("Newer", "newer", False)
+    assert (read.json()["name"], read.json()["slug"], read.json()["active"]) == ("Newer", "new", False)
+    problem(renamed, 403)  # a level of every topic its devices were told
     assert (deleted.status_code, client.get(path).status_code) == (204, 404)
 
 

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any
 
@@ -298,6 +299,25 @@ def test_sends_to_a_country_and_in_all_stay_within_the_budget(settings: Settings
     sent = [sends_until_refused(abroad(prefix)) for prefix in ("+97250", "+98912", "+33612")]
 
     assert sent == [5, 5, 0]
+
+
+def test_countries_whose_codes_begin_alike_share_no_limit() -> None:
+    keys = [{limit.key for limit in otp._send_limits(phone, "203.0.113.9")} for phone in (PHONE, "+971501234567")]
+
+    assert [key for key in keys[0] if "country" in key] == ["otp-send:country:IL"]
+    assert [key for key in keys[1] if "country" in key] == ["otp-send:country:AE"]
+
+
+def test_gateway_that_hangs_takes_only_some_of_the_webs_threads(sms: httpx.Client) -> None:
+    with ExitStack() as hanging:
+        for _ in range(6):
+            hanging.enter_context(otp._turn_to_send())
+        with pytest.raises(Unavailable):
+            ask()
+        assert not OtpChallenge.objects.exists()
+
+    ask()
+    assert guess(received(sms))
 
 
 def test_guesses_of_a_stranger_do_not_lock_a_phone_out(sms: httpx.Client) -> None:
