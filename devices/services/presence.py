@@ -117,12 +117,14 @@ def end_presence(*, device: Device) -> None:
             _write(presence, changed=True)
 
 
-def _lock(device_id: UUID) -> Presence | None:
+def _lock(device_id: UUID, rows: QuerySet[Presence] | None = None) -> Presence | None:
     """The row of a device that is let in, locked; births, wills and heartbeats of one device wait for each other.
 
-    The device is asked only then: what is revoked while we waited must not come back.
+    `rows`: only when it is one of them still. The device is asked only then: what is revoked while we waited must not
+    come back.
     """
-    presence = Presence.objects.select_for_update().filter(pk=device_id).first()
+    rows = Presence.objects.all() if rows is None else rows
+    presence = rows.select_for_update().filter(pk=device_id).first()
     if presence is not None:
         device = Device.objects.filter(pk=device_id, state=DeviceState.ACTIVE).first()
         if device is None:
@@ -187,15 +189,17 @@ def sweep_presence() -> int:
 
 
 def _change_all(rows: QuerySet[Presence], condition: Q, *, state: str) -> int:
-    return sum(_change(pk, condition, state=state) for pk in rows.filter(condition).values_list("pk", flat=True))
+    rows = rows.filter(condition)
+    return sum(_change(pk, rows, state=state) for pk in rows.values_list("pk", flat=True))
 
 
-def _change(device_id: UUID, condition: Q, *, state: str) -> bool:
+def _change(device_id: UUID, rows: QuerySet[Presence], *, state: str) -> bool:
     with transaction.atomic():
-        rows = Presence.objects.filter(condition, pk=device_id, device__state=DeviceState.ACTIVE)
-        if not rows.update(state=state):
+        presence = _lock(device_id, rows)  # it may have been heard since it was listed
+        if presence is None:
             return False
-        live.announce(PresenceChanged(device_id, Device.objects.values_list("branch_id", flat=True).get(pk=device_id)))
+        presence.state = state
+        _write(presence, changed=True)
         return True
 
 

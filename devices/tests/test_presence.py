@@ -1,10 +1,12 @@
 """Who can be reached: births, last wills, heartbeats, silence."""
 
+import threading
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
@@ -12,6 +14,7 @@ from django.utils.dateparse import parse_datetime
 from core import live
 from core.health import record_pulse
 from core.models import StateChange
+from core.tests.race import DEADLINE_S, race_each, wait_for
 from devices import services
 from devices.enums import CommandStatus, PresenceState
 from devices.events import PresenceChanged
@@ -21,6 +24,7 @@ from devices.services import presence as presence_service
 from devices.services.presence import SILENT_AFTER, Heartbeat
 from devices.tests.factories import make_command, make_device, make_device_token
 from devices.tests.messages import birth, deliver_answer, device_topic, will, wire_time
+from devices.tests.waiting import waits_for_a_lock
 
 pytestmark = pytest.mark.django_db
 
@@ -462,6 +466,43 @@ def test_device_that_beats_again_is_online_again() -> None:
     beat(device, connection_id=str(device.presence.connection_id))
 
     assert Presence.objects.get(device=device).state == PresenceState.ONLINE
+
+
+def beats_while_it_is_swept() -> str:
+    """The sweep has listed the device and waits for the row a heartbeat holds. Answers the state in the end."""
+    device = make_device()
+    silent(device)
+    noted, swept = threading.Event(), threading.Event()
+
+    def beat_slowly() -> None:
+        with transaction.atomic():
+            services.record_heartbeat(device=device, heartbeat=Heartbeat())
+            noted.set()
+            wait_for(lambda: waits_for_a_lock() or swept.is_set(), "the sweep to wait")
+
+    def sweep() -> None:
+        assert noted.wait(DEADLINE_S)
+        services.sweep_presence()
+        swept.set()
+
+    assert race_each([beat_slowly, sweep]) == [None, None]
+    return Presence.objects.get(device=device).state
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("hearing")
+def test_heartbeat_that_comes_while_devices_are_swept_counts() -> None:
+    assert beats_while_it_is_swept() == PresenceState.ONLINE
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("hearing")
+def test_heartbeat_that_comes_while_devices_are_swept_counts_control(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Were the silence not looked at again under the row's lock, the device would be blamed."""
+    lock = presence_service._lock
+    monkeypatch.setattr(presence_service, "_lock", lambda device_id, rows=None: lock(device_id))
+
+    assert beats_while_it_is_swept() == PresenceState.DEGRADED
 
 
 @pytest.mark.usefixtures("hearing")
