@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID, uuid4
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
@@ -71,34 +71,44 @@ def register_device(
     `mac_address` in capitals with colons. With `claim` a waiting Pi asks again. Raises `TooMany`.
     """
     take([Limit(f"register:{address}", 30, timedelta(minutes=10))], fail_closed=True)
-    with transaction.atomic():
-        if claim:
-            return _ask_again(mac_address, claim)
-        now = timezone.now()
-        alive = EnrolmentCode.objects.filter(
-            code_hmac=_code_hmac(code),
-            branch__code=branch_code,
-            branch__active=True,
-            branch__chain__active=True,
-            used_at__isnull=True,
-            expires_at__gt=now,
-        )
-        row = alive.select_for_update(of=("self",)).select_related("branch__chain", "device").first()
-        if row is None:
-            raise EnrolmentRefused
-        if Device.objects.filter(mac_address=mac_address).exclude(pk=row.device_id or UUID(int=0)).exists():
-            raise EnrolmentRefused
-        row.used_at = now
-        row.save(update_fields=["used_at"])
-        was_in = row.device if row.device and row.device.state == DeviceState.ACTIVE else None
-        admitted_before = was_in is not None and was_in.mac_address == mac_address
-        if _needs_approval(row.branch, mac_address, admitted_before=admitted_before):
-            if was_in is not None:
-                _shut_out(was_in)
-            return _let_wait(_device_for(row, mac_address, serial_number))
-        device = _device_for(row, mac_address, serial_number)
-        transition(device, to=DeviceState.ACTIVE, table=DEVICE_TRANSITIONS, field="state", reason="enrolled")
-        return _let_in(device)
+    try:
+        with transaction.atomic():
+            if claim:
+                return _ask_again(mac_address, claim)
+            return _take_code(mac_address, serial_number, branch_code, code)
+    except IntegrityError:
+        # Another registration wrote this address between our look and our write.
+        if Device.objects.filter(mac_address=mac_address).exists():
+            raise EnrolmentRefused from None
+        raise
+
+
+def _take_code(mac_address: str, serial_number: str, branch_code: str, code: str) -> Registration:
+    now = timezone.now()
+    alive = EnrolmentCode.objects.filter(
+        code_hmac=_code_hmac(code),
+        branch__code=branch_code,
+        branch__active=True,
+        branch__chain__active=True,
+        used_at__isnull=True,
+        expires_at__gt=now,
+    )
+    row = alive.select_for_update(of=("self",)).select_related("branch__chain", "device").first()
+    if row is None:
+        raise EnrolmentRefused
+    if Device.objects.filter(mac_address=mac_address).exclude(pk=row.device_id or UUID(int=0)).exists():
+        raise EnrolmentRefused
+    row.used_at = now
+    row.save(update_fields=["used_at"])
+    was_in = row.device if row.device and row.device.state == DeviceState.ACTIVE else None
+    admitted_before = was_in is not None and was_in.mac_address == mac_address
+    if _needs_approval(row.branch, mac_address, admitted_before=admitted_before):
+        if was_in is not None:
+            _shut_out(was_in)
+        return _let_wait(_device_for(row, mac_address, serial_number))
+    device = _device_for(row, mac_address, serial_number)
+    transition(device, to=DeviceState.ACTIVE, table=DEVICE_TRANSITIONS, field="state", reason="enrolled")
+    return _let_in(device)
 
 
 def approve_device(*, device: Device, actor: User) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.test import Client
@@ -24,6 +24,7 @@ from devices.models import Device, DeviceToken, EnrolmentCode, KnownMac, Presenc
 from devices.services import enrolment
 from devices.services.tokens import device_of_token
 from devices.tests.factories import make_controller, make_device, make_device_token
+from devices.tests.waiting import waits_for_a_lock
 from tenants.models import Branch
 from tenants.tests.factories import make_branch, make_chain, make_user
 
@@ -176,6 +177,34 @@ def test_code_used_by_two_at_once_admits_one_control(monkeypatch: pytest.MonkeyP
     assert _two_with_one_code() == [201, 201]
 
 
+def _two_with_one_mac(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Each with a code of its own; both look for the MAC before either has written it."""
+    branch = make_branch()
+    codes = iter([new_code(branch), new_code(branch)])
+    both_looked, needs_approval = Barrier(2), enrolment._needs_approval
+
+    def look_together(*arguments: Any, **named: Any) -> bool:
+        both_looked.wait(DEADLINE_S)
+        return needs_approval(*arguments, **named)
+
+    monkeypatch.setattr(enrolment, "_needs_approval", look_together)
+    return sorted(response.status_code for response in race(lambda: register(branch.code, next(codes)), times=2))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_mac_registered_twice_at_once_is_admitted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _two_with_one_mac(monkeypatch) == [201, 403]
+    assert (Device.objects.count(), EnrolmentCode.objects.filter(used_at__isnull=True).count()) == (1, 1)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_mac_registered_twice_at_once_is_admitted_once_control(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Were the database's refusal not understood, the second would be told of a fault of ours."""
+    monkeypatch.setattr(enrolment, "IntegrityError", ZeroDivisionError)
+
+    assert _two_with_one_mac(monkeypatch) == [201, 500]
+
+
 # A prepared device.
 
 
@@ -260,7 +289,7 @@ def _revoked_while_it_registers(monkeypatch: pytest.MonkeyPatch) -> str:
 
     def wait_first(*arguments: Any, **named: Any) -> bool:
         taken.set()
-        wait_for(lambda: _waits_for_a_lock() or revoked.is_set(), "the revocation")
+        wait_for(lambda: waits_for_a_lock() or revoked.is_set(), "the revocation")
         return needs_approval(*arguments, **named)
 
     def revoke() -> None:
@@ -411,7 +440,7 @@ def _revoked_while_its_birth_comes() -> Presence:
         with transaction.atomic():
             services.revoke_device(device=device, actor=make_user())
             revoked.set()
-            wait_for(lambda: _waits_for_a_lock() or heard.is_set(), "the birth to wait")
+            wait_for(lambda: waits_for_a_lock() or heard.is_set(), "the birth to wait")
 
     def hear() -> None:
         assert revoked.wait(DEADLINE_S)
@@ -420,14 +449,6 @@ def _revoked_while_its_birth_comes() -> Presence:
 
     assert race_each([revoke, hear]) == [None, None]
     return Presence.objects.get()
-
-
-def _waits_for_a_lock() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-        )
-        return bool(cursor.fetchone()[0])
 
 
 @pytest.mark.django_db(transaction=True)
