@@ -279,7 +279,7 @@ class Bus:
             log.info("board %s on %s answers again", unit.controller_id, self.name)
             self._desk.note("board_answering", {"controller_id": str(unit.controller_id)})
         unit.misses, unit.babble = 0, False
-        under_way = {attempt.cart_id for attempt in self._active.values()}
+        under_way = self._under_way()
         changed = {}
         for cart_id, locker in unit.lockers.items():
             state = CartState(reading.lock(locker), reading.present(locker))
@@ -299,22 +299,43 @@ class Bus:
         if unit.misses == SILENT_AFTER:
             log.warning("board %s on %s does not answer", unit.controller_id, self.name)
             self._desk.note("board_silent", {"controller_id": str(unit.controller_id), "port": self.name})
-            for tracker in unit.trackers.values():
-                tracker.settle(UNREADABLE)
-            self._desk.tell_states(dict.fromkeys(unit.lockers, UNREADABLE), changed=True)
             if all(other.silent for other in self.units):
                 # USB adapters freeze; opening the port anew wakes them.
                 self._close_line()
+        if unit.silent:
+            self._tell_unreadable(unit)
+
+    def _tell_unreadable(self, unit: Unit) -> None:
+        """Report the carts of a silent board that were last told otherwise, be it by an answer since it fell silent."""
+        under_way = self._under_way()
+        lost = {
+            cart_id: UNREADABLE
+            for cart_id, tracker in unit.trackers.items()
+            if cart_id not in under_way and tracker.told != UNREADABLE
+        }
+        for cart_id in lost:
+            unit.trackers[cart_id].settle(UNREADABLE)
+        if lost:
+            self._desk.tell_states(lost, changed=True)
 
     def _tell_everything(self) -> None:
+        under_way = self._under_way()
         states = {
             cart_id: tracker.told
             for unit in self.units
             for cart_id, tracker in unit.trackers.items()
-            if tracker.told is not None
+            if cart_id not in under_way and tracker.told is not None
         }
         if states:
             self._desk.tell_states(states, changed=False)
+
+    def _under_way(self) -> set[UUID]:
+        """Carts whose state only their command's answer may tell.
+
+        Its number is reserved before the pulse: a report made meanwhile would be numbered after it, and of two
+        observations the cloud believes the one with the higher number.
+        """
+        return {attempt.cart_id for attempt in self._active.values()}
 
     # The port
 

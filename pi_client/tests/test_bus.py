@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -9,14 +10,17 @@ from uuid import uuid4
 import pytest
 
 from pi_client.adapters.simulated import Simulated8A, SimulatedBoard, SimulatedLine
+from pi_client.bus import Bus
 from pi_client.codec import CU16, Board8A
-from pi_client.contract import CommandType, LockState
+from pi_client.contract import Command, CommandType, LockState, Result, decode
 from pi_client.ports import LineError, SerialLine
 
 from .lines import BrokenLine, DelayedLine, EchoLine, GarbageLine, LossyLine, OneByteLine, WrappedLine
-from .rig import Rig, rig
+from .rig import QUICK, TOPICS, Rig, rig
 
 SEED = 20_261_121
+# Long enough for whatever a test does while an attempt is under way.
+PATIENT = replace(QUICK, evidence_timeout=2.5)
 LINES: dict[str, Callable[[SerialLine], SerialLine]] = {
     "perfect": WrappedLine,
     "one byte at a time": OneByteLine,
@@ -275,8 +279,9 @@ def test_change_is_told_once_with_rising_numbers_and_as_telemetry(tmp_path: Path
         device.run_until(lambda: len(device.connection.states()) == 4)
         device.uplink.batch("cartwise/demo/BRANCH-001/devices/x/telemetry")
 
-        told = [state for state in device.connection.states() if state.lock is LockState.UNLOCKED]
-        assert [state.seq for state in told] == [2]
+        before, *_, after = _observations(device)
+        assert [lock for _, lock in (before, after)] == [LockState.LOCKED, LockState.UNLOCKED]
+        assert after[0] == before[0] + 1
         assert [event["event_type"] for event in device.connection.events()] == ["cart_sensor"] * 4
 
 
@@ -286,7 +291,93 @@ def test_every_cart_is_told_again_on_a_new_connection(tmp_path: Path) -> None:
         device.bus.tell_all()
         device.run_until(lambda: len(device.connection.states()) == 6)
 
-        assert [state.seq for state in device.connection.states()] == [1, 1, 1, 2, 2, 2]
+        numbers = [state.seq or 0 for state in device.connection.states()]
+        assert numbers[3:] == [number + 1 for number in numbers[:3]]
+
+
+def _observations(device: Rig) -> list[tuple[int, LockState | None]]:
+    """The numbered words about the rig's first cart, in their order: of them the cloud believes the last."""
+    topic = TOPICS.cart(device.cart, "status")
+    words = [decode(Result, payload) for told, payload in device.connection.published if told == topic]
+    return sorted((word.seq, word.lock) for word in words if word.seq is not None)
+
+
+def _begin_slow_unlock(device: Rig) -> Command:
+    """An unlock on its way, of a hook that reads closed still; `open_lockers` then opens it."""
+    device.boards[0].stuck = True
+    device.run_until(lambda: len(device.connection.states()) == len(device.carts))
+    unlock = device.command()
+    device.deliver(unlock)
+    device.run_until(lambda: bool(device.bus._active))
+    return unlock
+
+
+def _unlock_while_all_are_told(device: Rig) -> LockState | None:
+    """What the cloud believes of the cart after its unlock was `done`."""
+    unlock = _begin_slow_unlock(device)
+    device.bus.tell_all()
+    device.run_until(lambda: len(device.connection.states()) > len(device.carts))
+    device.boards[0].open_lockers.add(0)
+    assert device.run_to_answer(unlock)[-1] == ("done", None)
+    return _observations(device)[-1][1]
+
+
+def _unlock_while_the_board_is_silent(device: Rig) -> LockState | None:
+    """The same, with a board that keeps quiet for a while before it shows the open hook."""
+    unlock = _begin_slow_unlock(device)
+    device.boards[0].dead = True
+    device.run_until(lambda: device.bus.units[0].silent)
+    device.boards[0].dead = False
+    device.boards[0].open_lockers.add(0)
+    assert device.run_to_answer(unlock)[-1] == ("done", None)
+    return _observations(device)[-1][1]
+
+
+@pytest.mark.parametrize("play", [_unlock_while_all_are_told, _unlock_while_the_board_is_silent])
+def test_no_report_of_a_cart_under_way_is_numbered_after_its_answer(
+    tmp_path: Path, play: Callable[[Rig], LockState | None]
+) -> None:
+    with rig(tmp_path, timing=PATIENT) as device:
+        assert play(device) is LockState.UNLOCKED
+
+
+@pytest.mark.parametrize(
+    ("play", "believed"),
+    [
+        (_unlock_while_all_are_told, LockState.LOCKED),
+        (_unlock_while_the_board_is_silent, LockState.UNKNOWN),
+    ],
+)
+def test_seeded_bug_of_reporting_carts_under_way_contradicts_their_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, play: Callable[[Rig], LockState | None], believed: LockState
+) -> None:
+    monkeypatch.setattr(Bus, "_under_way", lambda _bus: set())
+    with rig(tmp_path, timing=PATIENT) as device:
+        assert play(device) is believed
+
+
+def test_cart_is_reported_again_once_its_command_is_answered(tmp_path: Path) -> None:
+    with rig(tmp_path, timing=PATIENT) as device:
+        _unlock_while_all_are_told(device)
+        told = len(_observations(device))
+        device.bus.tell_all()
+        device.run_until(lambda: len(_observations(device)) == told + 1)
+        device.boards[0].open_lockers.clear()
+        device.run_until(lambda: len(_observations(device)) == told + 2)
+
+        assert [lock for _, lock in _observations(device)[told:]] == [LockState.UNLOCKED, LockState.LOCKED]
+
+
+def test_cart_whose_board_fell_silent_during_its_unlock_is_told_unknown_after_the_answer(tmp_path: Path) -> None:
+    with rig(tmp_path, timing=replace(QUICK, evidence_timeout=0.5, silent_interval=0.05)) as device:
+        unlock = _begin_slow_unlock(device)
+        device.boards[0].dead = True
+        assert device.run_to_answer(unlock)[-1] == ("failed", "not_observed")
+        answered = _observations(device)[-1][1]
+        device.run_until(lambda: _observations(device)[-1][1] is LockState.UNKNOWN)
+
+        assert answered is LockState.LOCKED
+        assert len([state for state in device.connection.states() if state.lock is LockState.UNKNOWN]) == 3
 
 
 def test_dead_board_is_told_unknown_and_does_not_silence_its_neighbour(tmp_path: Path) -> None:
