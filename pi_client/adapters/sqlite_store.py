@@ -174,7 +174,7 @@ class SqliteStore:
 
     def accept(self, command_id: UUID, *, target_id: UUID, topic: str, numbered: bool) -> int | None:
         with self._transaction(durable=True) as connection:
-            seq = _next_seq(connection, target_id) if numbered else None
+            seq = self._next_seq(connection, target_id) if numbered else None
             connection.execute(
                 "INSERT INTO journal (command_id, target_id, topic, seq, accepted_at) VALUES (?, ?, ?, ?, ?)",
                 (str(command_id), str(target_id), topic, seq, self._wall()),
@@ -211,6 +211,20 @@ class SqliteStore:
                 rows = connection.execute(f"SELECT command_id FROM {table} WHERE {looks_old}", (limit,))  # noqa: S608
                 self._too_old[table] = rows.fetchall()
 
+    def _next_seq(self, connection: sqlite3.Connection, cart_id: UUID) -> int:
+        """One more than the cart's last number in this file; its first is the system's date in milliseconds.
+
+        So a file made anew goes on above the lost one, which can't have used a number each millisecond. Only a date
+        before the lost file's first defeats it: the cloud then ignores the cart's reports until the device is enrolled
+        again.
+        """
+        first = max(1, int(self._wall() * 1000))
+        ((seq,),) = connection.execute(
+            "INSERT INTO sequence VALUES (?, ?) ON CONFLICT (cart_id) DO UPDATE SET seq = seq + 1 RETURNING seq",
+            (str(cart_id), first),
+        ).fetchall()
+        return int(seq)
+
     # Outbox
 
     def put_answer(self, topic: str, payload: bytes) -> None:
@@ -220,7 +234,8 @@ class SqliteStore:
     def put_states(self, states: Sequence[State]) -> None:
         with self._transaction(durable=True) as connection:
             for state in states:
-                row = _insert(connection, ANSWERS, True, state.topic, state.build(_next_seq(connection, state.cart_id)))
+                payload = state.build(self._next_seq(connection, state.cart_id))
+                row = _insert(connection, ANSWERS, True, state.topic, payload)
                 # Counted only now and then: a count reads the whole index.
                 if row % 1000 == 0:
                     self._drop_states(connection)
@@ -281,14 +296,6 @@ def _entry(row: tuple[object, ...]) -> Entry:
         outcome=None if outcome is None else Outcome(str(outcome)),
         payload=payload if isinstance(payload, bytes) else None,
     )
-
-
-def _next_seq(connection: sqlite3.Connection, cart_id: UUID) -> int:
-    ((seq,),) = connection.execute(
-        "INSERT INTO sequence VALUES (?, 1) ON CONFLICT (cart_id) DO UPDATE SET seq = seq + 1 RETURNING seq",
-        (str(cart_id),),
-    ).fetchall()
-    return int(seq)
 
 
 def _insert(connection: sqlite3.Connection, lane: int, droppable: bool, topic: str, payload: bytes) -> int:

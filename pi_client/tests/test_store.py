@@ -32,12 +32,58 @@ def test_store_file_is_private(tmp_path: Path) -> None:
 def test_state_numbers_rise_by_one_per_cart_and_survive_restarts(tmp_path: Path) -> None:
     numbers = []
     for _ in range(3):
-        store = SqliteStore(tmp_path / "journal.sqlite3")
+        store = SqliteStore(tmp_path / "journal.sqlite3", wall=lambda: 5.0)
         store.put_states([State(CART, "t", _number), State(uuid4(), "t", _number)])
         numbers.append(store.accept(uuid4(), target_id=CART, topic="t", numbered=True))
         store.close()
 
-    assert numbers == [2, 4, 6]
+    assert numbers == [5001, 5003, 5005]
+
+
+def test_journal_made_anew_numbers_above_the_lost_one(tmp_path: Path) -> None:
+    now = [1_800_000_000.0]
+
+    last, following = _numbers_around_a_loss(tmp_path, now)
+
+    assert last == 1_800_000_000_499
+    assert following > last
+
+
+def test_seeded_bug_of_a_journal_made_anew_that_counts_from_one_numbers_below_the_lost_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1_800_000_000.0]
+    next_seq = SqliteStore._next_seq
+
+    def count_from_one(store: SqliteStore, connection: sqlite3.Connection, cart_id: UUID) -> int:
+        connection.execute("INSERT OR IGNORE INTO sequence VALUES (?, 0)", (str(cart_id),))
+        return next_seq(store, connection, cart_id)
+
+    monkeypatch.setattr(SqliteStore, "_next_seq", count_from_one)
+
+    last, following = _numbers_around_a_loss(tmp_path, now)
+
+    assert (last, following) == (500, 1)
+
+
+def _numbers_around_a_loss(tmp_path: Path, now: list[float]) -> tuple[int, int]:
+    """The last of five hundred numbers of a journal, and the first of the one that replaces it a second later."""
+    path = tmp_path / "journal.sqlite3"
+    store = SqliteStore(path, wall=lambda: now[0])
+    for _ in range(500):
+        store.put_states([State(CART, "t", _number)])
+    last = int(store.pending(ANSWERS, after=0, limit=500)[-1].payload)
+    store.close()
+    path.write_bytes(b"no database any more" * 40)
+    now[0] += 1.0
+
+    again = SqliteStore(path, wall=lambda: now[0])
+    following = again.accept(uuid4(), target_id=CART, topic="t", numbered=True)
+    again.close()
+
+    assert again.recreated == 1
+    assert following is not None
+    return last, following
 
 
 def test_outbox_survives_restarts_in_order_until_acknowledged(tmp_path: Path) -> None:
@@ -70,7 +116,7 @@ def test_telemetry_drops_the_oldest_first_and_counts(tmp_path: Path) -> None:
 
 
 def test_states_drop_the_oldest_first_but_answers_never(tmp_path: Path) -> None:
-    store = SqliteStore(tmp_path / "journal.sqlite3", max_states=10)
+    store = SqliteStore(tmp_path / "journal.sqlite3", max_states=10, wall=lambda: 0.0)
     store.put_answer("t", b"answer")
     for _ in range(100):
         store.put_states([State(CART, "t", _number)] * 10)
@@ -218,12 +264,13 @@ def test_answer_that_cannot_be_stored_is_said_at_once(tmp_path: Path) -> None:
 def test_store_error_leaves_no_transaction_open(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "journal.sqlite3")
     command = uuid4()
-    store.accept(command, target_id=CART, topic="t", numbered=True)
+    first = store.accept(command, target_id=CART, topic="t", numbered=True)
 
     with pytest.raises(StoreError):
         store.accept(command, target_id=CART, topic="t", numbered=True)
 
-    assert store.accept(uuid4(), target_id=CART, topic="t", numbered=True) == 2
+    assert first is not None
+    assert store.accept(uuid4(), target_id=CART, topic="t", numbered=True) == first + 1
     store.close()
 
 
