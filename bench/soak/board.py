@@ -50,15 +50,25 @@ class Station:
 
 
 class Line:
-    """Implements pi_client.ports.SerialLine. `fired` is told of each pulse before the latch moves."""
+    """Implements pi_client.ports.SerialLine. `fired` is told of each pulse before the latch moves.
+
+    `misread` is told of each cart whose hook may be read as closed from now on though it is open.
+    """
 
     def __init__(
-        self, world: World, stations: list[Station], fired: Fired, opened: Callable[[Station, int], None]
+        self,
+        world: World,
+        stations: list[Station],
+        *,
+        fired: Fired,
+        opened: Callable[[Station, int], None],
+        misread: Callable[[UUID], None],
     ) -> None:
         self._world = world
         self._stations = stations
         self._fired = fired
         self._opened = opened
+        self._misread = misread
         self._arrived: deque[bytes] = deque()
         self._late: deque[bytes] = deque()
 
@@ -127,6 +137,7 @@ class Line:
         if world.strikes(Fault.SENSOR_STUCK):
             world.note(Fault.SENSOR_STUCK, sighting.command_id)
             lock.stuck_reading = True
+            self._misread(station.carts[number])
         slow = world.strikes(Fault.HOOK_SLOW)
         if slow or world.random.random() < 0.3:
             world.after(
@@ -155,6 +166,8 @@ class Line:
             for sighting in station.last.values():
                 soon = self._world.now - sighting.firings[-1] < LIE_COUNTS_S
                 sighting.lied = sighting.lied or soon or not sighting.answers
+            for cart_id in station.carts.values():
+                self._misread(cart_id)
         if fault is Fault.BOARD_WRONG_ADDRESS:
             data = board.readdress(data)
         elif fault is Fault.BOARD_BAD_SUM:

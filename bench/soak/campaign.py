@@ -24,6 +24,8 @@ from .world import World
 
 TAPS_PER_S = 3.0
 CHECK_EVERY_S = 20.0
+# Far more often than the daemon, so that reports meet commands under way.
+STATES_EVERY_S = 10.0
 # Longer than any message is held, plus all sweeps.
 DRAIN_S = 240.0
 
@@ -96,6 +98,7 @@ class _Stage:
         world = self.world
         for pi in self.pis:
             pi.start()
+            world.every(STATES_EVERY_S, pi.tell_states)
         world.every(1.0, self.cloud.tick)
         world.every(1.0, self.people.look_around)
         world.every(1.0, self._each_second)
@@ -142,7 +145,7 @@ class _Stage:
     def _check(self, progress: Callable[[int], None]) -> None:
         if not self.world.stopped:
             progress(self._judge())
-            self.oracle.check_carts(self.estate.cart_ids)
+            self.oracle.check_now(self.estate.cart_ids)
 
     def _judge(self, *, everything: bool = False) -> int:
         judged = self.oracle.check_settled(everything=everything)

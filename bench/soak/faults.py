@@ -18,6 +18,7 @@ class Fault(StrEnum):
     UP_DELAYED = "answer delayed and overtaken"
     UP_HELD = "answer held until after the sweep"
     UP_TWICE = "answer delivered twice"
+    UP_FOREIGN = "answer given by somebody else"
     PUBACK_LOST = "receipt lost"
     # Connections, per second
     CUT = "connection cut"
@@ -88,6 +89,7 @@ RATES: dict[Fault, float] = {
     F.UP_DELAYED: 0.06,
     F.UP_HELD: 0.02,
     F.UP_TWICE: 0.08,
+    F.UP_FOREIGN: 0.02,
     F.PUBACK_LOST: 0.03,
     F.CUT: 0.004,
     F.OFFLINE: 0.001,

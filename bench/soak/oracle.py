@@ -5,7 +5,7 @@ It shares no code with what it judges: it reads messages as JSON, journals as SQ
 
 import json
 import sqlite3
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -54,6 +54,8 @@ class Sighting:
     lied: bool = False
     cancelled: bool = False
     answers: set[tuple[str, str]] = field(default_factory=set)
+    # When its own device first said each of its answers; kept for good.
+    said: dict[tuple[str, str], float] = field(default_factory=dict)
     # A message that is sent again is no new answer.
     messages: set[str] = field(default_factory=set)
 
@@ -70,6 +72,8 @@ class Oracle:
         self._routes = routes
         self._to_check: list[Sighting] = []
         self._cancels: dict[UUID, UUID] = {}
+        self._closings: defaultdict[UUID, list[float]] = defaultdict(list)
+        self._checked_until = EPOCH
         self.totals: Counter[str] = Counter()
 
     def broken(self, rule: str, detail: str, *about: UUID | None) -> None:
@@ -160,7 +164,10 @@ class Oracle:
         self.world.note(
             f"Pi {_short(device_id)} answers {_short(sighting.command_id)}: {outcome} {reason or ''}", *ids(sighting)
         )
-        if device_id != sighting.device_id or reason == "retained" or message["message_id"] in sighting.messages:
+        if device_id != sighting.device_id:
+            return
+        sighting.said.setdefault((outcome, reason or ""), self.world.now)
+        if reason == "retained" or message["message_id"] in sighting.messages:
             return
         sighting.messages.add(message["message_id"])
         sighting.answers.add((outcome, reason or ""))
@@ -173,6 +180,10 @@ class Oracle:
             target.cancelled = True
             if target.firings:
                 self.broken("a cancelled command does not fire", "cancelled after it fired", *ids(target))
+
+    def may_read_closed(self, cart_id: UUID) -> None:
+        """From now on its open hook may be read as closed: it was pushed in, or its board or switch lies."""
+        self._closings[cart_id].append(self.world.now)
 
     def forgets_answers(self, device_id: UUID, *, cancels: bool = False) -> None:
         """A power cut or an old date has taken answers (and cancels) from a Pi: what was said of them binds no more."""
@@ -234,16 +245,39 @@ class Oracle:
         if sighting.lied and started is not None and not sighting.opened:
             self.world.outcomes["rental begun because a board lied with a valid checksum"] += 1
 
-    def check_carts(self, cart_ids: list[UUID]) -> None:
-        """Rules that hold at every moment."""
+    def check_now(self, cart_ids: list[UUID]) -> None:
+        """Rules that hold at every moment; what has ended is judged once."""
         open_states = ("pending_unlock", "active", "overdue")
         crowded = Rental.objects.filter(cart__in=cart_ids, status__in=open_states).values("cart")
         for row in crowded.annotate(open=Count("pk")).filter(open__gt=1):
             self.broken("one open rental per cart", f"{row['open']} are open", row["cart"])
+        since, self._checked_until = self._checked_until, self.world.date()
+        self._check_answers(since)
+        self._check_returns(since)
+
+    def _check_answers(self, since: datetime) -> None:
+        rows = Command.objects.filter(status__in=("done", "failed"), finished_at__gte=since)
+        for pk, status, reason, finished_at in rows.values_list("pk", "status", "reason", "finished_at"):
+            sighting = self.seen[pk]
+            outcomes = ("done",) if status == "done" else ("failed", "refused")
+            said = [sighting.said[one, reason] for one in outcomes if (one, reason) in sighting.said]
+            if not said or min(said) > _since_epoch(finished_at):
+                self.broken(
+                    "a command ends by its own device's word", f"{status} {reason} was not said", *ids(sighting)
+                )
+
+    def _check_returns(self, since: datetime) -> None:
+        rows = Rental.objects.filter(status="returned", start_time__isnull=False, actual_return__gte=since)
+        for pk, command_id, cart_id, ended_at in rows.values_list("pk", "unlock_command", "cart", "actual_return"):
+            sighting = self.seen[command_id]
+            opened_at = sighting.firings[0] if sighting.firings else sighting.queued_at
+            # A hook is open at its pulse or after it, so whatever closes one by then has closed it since.
+            if not any(opened_at <= when <= _since_epoch(ended_at) for when in reversed(self._closings[cart_id])):
+                self.broken("a rental ends only when its cart is back", "nobody pushed it in", *ids(sighting), pk)
 
     def check_end(self, cart_ids: list[UUID]) -> None:
         """After the last sweep: nothing waits, nothing is half done, what was voided stayed so."""
-        self.check_carts(cart_ids)
+        self.check_now(cart_ids)
         for pk in Cart.objects.filter(pk__in=cart_ids, status="reserved").values_list("pk", flat=True):
             self.broken("no cart stays reserved", "reserved after the sweeps", pk)
         waiting = (
@@ -273,7 +307,11 @@ def _short(identity: UUID) -> str:
 
 
 def _seconds(text: str) -> float:
-    return (datetime.fromisoformat(text) - EPOCH).total_seconds()
+    return _since_epoch(datetime.fromisoformat(text))
+
+
+def _since_epoch(date: datetime) -> float:
+    return (date - EPOCH).total_seconds()
 
 
 def _is_journalled(journal: Path, command_id: UUID) -> bool:

@@ -149,6 +149,8 @@ class People:
     def _bring_back(self, station: Station, number: int) -> None:
         lock, cart_id = station.board.locks[number], station.carts[number]
         lock.free()
+        if not lock.hook_closed:
+            self.oracle.may_read_closed(cart_id)
         lock.push()
         self.world.note("cart pushed in", cart_id)
         self.world.after(self.world.between(8.0, 25.0), lambda: self._press_return(cart_id))

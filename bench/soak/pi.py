@@ -275,8 +275,13 @@ class Pi:
         self.session.open(connection_id)
         link.publish(status, self._presence(PresenceState.ONLINE, connection_id))
         self.uplink.attach(link)
-        self.bus.tell_all()
-        self._schedule_turn()
+        self.tell_states()
+
+    def tell_states(self) -> None:
+        """As the daemon does on each connection and every few minutes."""
+        if self.on:
+            self.bus.tell_all()
+            self._schedule_turn()
 
     def _presence(self, state: PresenceState, connection_id: UUID) -> bytes:
         return encode(
@@ -364,7 +369,8 @@ class Pi:
     # The bus
 
     def _open_line(self) -> Line:
-        return Line(self.world, list(self.place.stations.values()), self._fired, self.opened)
+        stations = list(self.place.stations.values())
+        return Line(self.world, stations, fired=self._fired, opened=self.opened, misread=self.oracle.may_read_closed)
 
     def _fired(self, cart_id: UUID) -> Sighting | None:
         handled = self.bus.handling

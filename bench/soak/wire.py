@@ -1,11 +1,12 @@
 """The broker and the network around it: carries the encoded bytes of both sides, and does to them what networks do."""
 
+import json
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from uuid import UUID
+from uuid import UUID, uuid4
 
-from pi_client.contract import parse_topic
+from pi_client.contract import LockState, Outcome, Result, encode, parse_topic
 from pi_client.ports import BrokerListener
 
 from .faults import Fault
@@ -130,6 +131,8 @@ class Wire:
         if world.strikes(Fault.DOWN_ELSEWHERE):
             other = world.random.choice([one for one in self._links if one != device_id] or [device_id])
             self._send(replace(copy, device_id=other, link=self._links.get(other)), world.between(*QUICK))
+        if world.strikes(Fault.UP_FOREIGN):
+            self._answer_elsewhere(topic, payload)
         if world.strikes(Fault.DOWN_TWICE):
             for _ in range(world.random.choice((1, 1, 2))):
                 self._send(copy, world.between(0.0, 7.5))
@@ -204,6 +207,24 @@ class Wire:
         else:
             link.last_arrival = max(link.last_arrival, world.now + world.between(*QUICK))
             world.after(link.last_arrival - world.now, arrive)
+
+    def _answer_elsewhere(self, topic: str, payload: bytes) -> None:
+        """Some other cart or device claims to have carried out the command."""
+        asked = parse_topic(topic)
+        other = self.world.random.choice([one for one in self._routes if one != asked.id])
+        kind = "devices" if other in self._routes.values() else "carts"
+        claim = Result(
+            message_id=uuid4(),
+            sent_at=self.world.date(),
+            command_id=UUID(json.loads(payload)["command_id"]),
+            outcome=Outcome.DONE,
+            lock=LockState.UNLOCKED,
+            present=False,
+            seq=10**15,
+        )
+        where = f"cartwise/{asked.chain}/{asked.branch}/{kind}/{other}/status"
+        self.world.note(f"{kind} {str(other)[:8]} claims to have done it", claim.command_id)
+        self.world.after(self.world.between(*QUICK), lambda: self._reach_bridge(where, encode(claim)))
 
     def _reach_bridge(self, topic: str, payload: bytes) -> None:
         self.take(topic, payload)
