@@ -29,9 +29,10 @@ _OUTCOME_STATUS = {
     "acked": CommandStatus.ACKED,
     "done": CommandStatus.DONE,
     "failed": CommandStatus.FAILED,
-    "refused": CommandStatus.FAILED,
     "unknown": CommandStatus.UNKNOWN,
 }
+# Only a refusal says that nothing was tried; any other reason of one is a failure.
+_REFUSED_STATUS = {"expired": CommandStatus.EXPIRED, "cancelled": CommandStatus.CANCELLED}
 
 _locked = Lookup(lambda pk: Command.objects.select_for_update().filter(pk=pk), pk=UUID)
 
@@ -164,10 +165,8 @@ def _finish(command: Command, status: str, *, reason: str, actor: object, **fiel
 
 
 def _status_of(outcome: str, reason: str) -> str:
-    if outcome == "refused" and reason == "expired":
-        return CommandStatus.EXPIRED
-    if reason == "cancelled":
-        return CommandStatus.CANCELLED
+    if outcome == "refused":
+        return _REFUSED_STATUS.get(reason, CommandStatus.FAILED)
     return _OUTCOME_STATUS[outcome]
 
 

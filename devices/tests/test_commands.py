@@ -153,6 +153,11 @@ def test_rollback_leaves_no_command_and_wakes_nobody() -> None:
         ("refused", "expired", CommandStatus.EXPIRED),
         ("refused", "cancelled", CommandStatus.CANCELLED),
         ("unknown", None, CommandStatus.UNKNOWN),
+        # A reason that does not fit hides nothing that was done.
+        ("done", "cancelled", CommandStatus.DONE),
+        ("failed", "cancelled", CommandStatus.FAILED),
+        ("unknown", "cancelled", CommandStatus.UNKNOWN),
+        ("failed", "expired", CommandStatus.FAILED),
     ],
 )
 @pytest.mark.parametrize("before", [CommandStatus.QUEUED, CommandStatus.SENT, CommandStatus.ACKED])
