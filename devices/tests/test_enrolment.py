@@ -9,7 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.test import Client
@@ -177,8 +177,8 @@ def test_code_used_by_two_at_once_admits_one_control(monkeypatch: pytest.MonkeyP
     assert _two_with_one_code() == [201, 201]
 
 
-def _two_with_one_mac(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Each with a code of its own; both look for the MAC before either has written it."""
+def _two_with_one_mac(monkeypatch: pytest.MonkeyPatch) -> set[type]:
+    """Each with a code of its own; both look for the MAC before either has written it. What they were answered."""
     branch = make_branch()
     codes = iter([new_code(branch), new_code(branch)])
     both_looked, needs_approval = Barrier(2), enrolment._needs_approval
@@ -188,12 +188,14 @@ def _two_with_one_mac(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return needs_approval(*arguments, **named)
 
     monkeypatch.setattr(enrolment, "_needs_approval", look_together)
-    return sorted(response.status_code for response in race(lambda: register(branch.code, next(codes)), times=2))
+    said = {"mac_address": MAC, "serial_number": "RPI-1", "branch_code": branch.code, "claim": "", "address": "x"}
+    answers = race(lambda: services.register_device(code=next(codes), **said), times=2)
+    return {type(answer) for answer in answers}
 
 
 @pytest.mark.django_db(transaction=True)
 def test_mac_registered_twice_at_once_is_admitted_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert _two_with_one_mac(monkeypatch) == [201, 403]
+    assert _two_with_one_mac(monkeypatch) == {enrolment.Registration, enrolment.EnrolmentRefused}
     assert (Device.objects.count(), EnrolmentCode.objects.filter(used_at__isnull=True).count()) == (1, 1)
 
 
@@ -202,7 +204,7 @@ def test_mac_registered_twice_at_once_is_admitted_once_control(monkeypatch: pyte
     """Were the database's refusal not understood, the second would be told of a fault of ours."""
     monkeypatch.setattr(enrolment, "IntegrityError", ZeroDivisionError)
 
-    assert _two_with_one_mac(monkeypatch) == [201, 500]
+    assert _two_with_one_mac(monkeypatch) == {enrolment.Registration, IntegrityError}
 
 
 # A prepared device.
