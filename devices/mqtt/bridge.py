@@ -168,9 +168,14 @@ class Bridge:
     def _send(self, command_id: UUID) -> None:
         self._with_database(lambda: outbound.publish_command(command_id, self._publish))
 
-    def _publish(self, topic: str, payload: bytes, command_id: UUID) -> None:
+    def _publish(self, topic: str, payload: bytes, command_id: UUID) -> bool:
+        """False when there is no connection to publish on; the row is claimed again if it still lives.
+
+        When the connection breaks on the way, paho sends the message again on the next one. The device's own look at
+        the command's time, connection and id makes that harmless.
+        """
         if not self._client.is_connected():
-            return  # nothing is queued for later: the lease runs out and the row is claimed again if it still lives
+            return False
         info = self._client.publish(topic, payload, qos=1, retain=False)
         # The broker may have it before `publish` returns. No lock is held across that: paho calls back under its own.
         with self._mids:
@@ -180,6 +185,7 @@ class Bridge:
                 self._published[info.mid] = command_id
         if early:
             self._puback.put(command_id)
+        return True
 
     def _note_sent(self) -> None:
         """Note what the broker took, unless the device answers within a moment: its answer says more."""

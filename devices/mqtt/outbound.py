@@ -21,31 +21,33 @@ logger = logging.getLogger(__name__)
 # A bridge that dies between claim and publish loses the command for this long. Publishing the same id twice is
 # harmless: the device's journal knows it.
 LEASE = timedelta(seconds=2)
-Publish = Callable[[str, bytes, UUID], None]
+# Takes topic, payload and command id; False when it did not even try.
+Publish = Callable[[str, bytes, UUID], bool]
 
 
 def publish_command(command_id: UUID, publish: Publish) -> bool:
-    """Claim one command and publish it; False when there is nothing to do: claimed, expired, its connection gone.
+    """Claim one command and publish it; False when nothing went out: claimed, expired, its connection or ours gone.
 
     The claim is one statement and need not survive a power cut: without it the command is merely claimed again.
     """
     now = timezone.now()
+    lease_until = now + LEASE
     with connection.cursor() as cursor:
         cursor.execute(
             """
-            UPDATE devices_command SET lease_until = %s, sent_at = %s
-            WHERE id = %s AND status = 'queued' AND expires_at > %s AND (lease_until IS NULL OR lease_until < %s)
-                AND connection_id = (
-                    SELECT connection_id FROM devices_presence WHERE device_id = devices_command.device_id
-                )
-            RETURNING type, topic, connection_id, issued_at, expires_at, args::text
+            UPDATE devices_command AS command SET lease_until = %s, sent_at = %s
+            FROM (SELECT id, lease_until, sent_at FROM devices_command WHERE id = %s) AS before
+            WHERE command.id = before.id AND status = 'queued' AND expires_at > %s
+                AND (command.lease_until IS NULL OR command.lease_until < %s)
+                AND connection_id = (SELECT connection_id FROM devices_presence WHERE device_id = command.device_id)
+            RETURNING type, topic, connection_id, issued_at, expires_at, args::text, before.lease_until, before.sent_at
             """,
-            [now + LEASE, now, command_id, now, now],
+            [lease_until, now, command_id, now, now],
         )
         row = cursor.fetchone()
     if row is None:
         return False
-    type_, topic, connection_id, issued_at, expires_at, args = row
+    type_, topic, connection_id, issued_at, expires_at, args, *before = row
     message = CommandMessage(
         message_id=uuid4(),
         sent_at=now,
@@ -56,8 +58,12 @@ def publish_command(command_id: UUID, publish: Publish) -> bool:
         expires_at=expires_at,
         args=json.loads(args),
     )
-    publish(topic, encode(message), command_id)
-    return True
+    if publish(topic, encode(message), command_id):
+        return True
+    # As it was before the claim: one that never went out expires as never sent, one of an earlier claim may have.
+    claimed = Command.objects.filter(pk=command_id, status=CommandStatus.QUEUED, lease_until=lease_until)
+    claimed.update(lease_until=before[0], sent_at=before[1])
+    return False
 
 
 def waiting_commands() -> list[UUID]:

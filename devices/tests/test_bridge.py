@@ -215,7 +215,7 @@ def test_bridge_killed_between_claim_and_publish_is_made_up_for(
     monkeypatch.setattr(outbound, "LEASE", timedelta(seconds=0.5))
     dying = start_bridge()
     pi = start_pi(device, cart)
-    dying._publish = lambda *args: None  # type: ignore[method-assign]
+    dying._publish = lambda *args: True  # type: ignore[method-assign]
     command = queue_for(device)
     wait_for(Command.objects.filter(pk=command.pk, lease_until__isnull=False).exists, "the claim")
     dying.stop()
@@ -369,6 +369,11 @@ def test_acknowledgement_that_is_faster_than_publish_counts_control(
     lone_bridge._acked_early = ForgetfulSet()
 
     assert publish_to_a_fast_broker(lone_bridge, monkeypatch) == []
+
+
+def test_publishing_without_a_connection_is_told(lone_bridge: Bridge) -> None:
+    assert lone_bridge._publish("cartwise/x", b"{}", UUID(int=1)) is False
+    assert lone_bridge._published == {}
 
 
 def handled_and_acknowledged(bridge: Bridge, monkeypatch: pytest.MonkeyPatch, count: int) -> list[tuple[str, int]]:

@@ -14,6 +14,7 @@ from devices import services
 from devices.enums import CommandStatus
 from devices.models import Command
 from devices.mqtt.outbound import LEASE, mark_sent, publish_command, waiting_commands
+from devices.services.commands import ANSWER_GRACE
 from devices.services.presence import Heartbeat
 from devices.tests.factories import make_command, make_device
 from pi_client.contract import Command as CommandMessage
@@ -28,11 +29,12 @@ class Wire:
     def __init__(self) -> None:
         self.messages: list[tuple[str, dict[str, Any]]] = []
 
-    def publish(self, topic: str, payload: bytes, command_id: UUID) -> None:
+    def publish(self, topic: str, payload: bytes, command_id: UUID) -> bool:
         decode(CommandMessage, payload)
         body = json.loads(payload)
         assert body["command_id"] == str(command_id)
         self.messages.append((topic, body))
+        return True
 
 
 @pytest.fixture
@@ -86,6 +88,42 @@ def test_command_of_a_bridge_that_died_is_claimed_again_after_the_lease(wire: Wi
     again = publish_command(command.pk, wire.publish)
 
     assert (within, waiting, again, len(wire.messages)) == (False, [command.pk], True, 1)
+
+
+def expired_without_a_connection(command: Command) -> Command:
+    """Our connection was gone each time a bridge had claimed it, until its time was over."""
+    published = publish_command(command.pk, lambda *args: False)
+    assert published is False
+    Command.objects.update(expires_at=timezone.now() - ANSWER_GRACE - timedelta(milliseconds=1))
+    services.expire_overdue_commands()
+    command.refresh_from_db()
+    return command
+
+
+def test_command_that_never_went_out_expires_as_never_sent() -> None:
+    command = expired_without_a_connection(make_command())
+
+    assert (command.status, command.lease_until, command.sent_at) == (CommandStatus.EXPIRED, None, None)
+
+
+def test_command_that_went_out_once_ends_unknown_whatever_came_later(wire: Wire) -> None:
+    command = make_command()
+    publish_command(command.pk, wire.publish)
+    Command.objects.update(lease_until=timezone.now() - timedelta(milliseconds=1))
+    command.refresh_from_db()
+    sent_at = command.sent_at
+
+    command = expired_without_a_connection(command)
+
+    assert (command.status, command.sent_at) == (CommandStatus.UNKNOWN, sent_at)
+
+
+def test_command_that_did_not_go_out_waits_to_be_claimed_at_once(wire: Wire) -> None:
+    command = make_command()
+    publish_command(command.pk, lambda *args: False)
+
+    assert waiting_commands() == [command.pk]
+    assert publish_command(command.pk, wire.publish) is True
 
 
 @pytest.mark.parametrize(
