@@ -19,6 +19,9 @@ from devices.services.commands import MAY_ARRIVE_LATE
 
 # Three heartbeats missed.
 SILENT_AFTER = timedelta(seconds=95)
+# Two heartbeats missed by every device at once: the web is what does not hear. Shorter than `SILENT_AFTER` by more than
+# one heartbeat, or the first to be silent would be blamed while the last is not yet.
+HEARD_WITHIN = timedelta(seconds=60)
 # How long a message may be on its way before a newer one of the same device.
 OVERTAKEN_BY = timedelta(minutes=1)
 _FIGURES = ("uptime_s", "outbox_depth", "load_1m", "cpu_c", "disk_free_mb", "config_version")
@@ -172,20 +175,27 @@ def _move_to(presence: Presence, connection_id: UUID, sent_at: datetime) -> None
 def sweep_presence() -> int:
     """Mark devices that fell silent; while the platform itself hears nothing, none is blamed for it: unknown.
 
-    Returns how many changed.
+    It hears nothing without bridge and broker, or when no device's heartbeat came lately; with a single device that
+    can't be told from its own silence. Returns how many changed.
     """
     limit = timezone.now() - SILENT_AFTER
     silent = Presence.objects.filter(Q(last_heartbeat_at__lt=limit) | Q(last_heartbeat_at__isnull=True)).exclude(
         Q(connected_at__gte=limit)
     )
     alive = Q(state__in=(PresenceState.ONLINE, PresenceState.DEGRADED))
-    if not all(health.works(name) for name in ("bridge", "broker")):
+    if not _hears():
         return _change_all(silent, alive, state=PresenceState.UNKNOWN)
     gone = Q(connection_id__isnull=True) & ~Q(state=PresenceState.OFFLINE)
     unheard = Q(connection_id__isnull=False, state__in=(PresenceState.ONLINE, PresenceState.UNKNOWN))
     return _change_all(silent, gone, state=PresenceState.OFFLINE) + _change_all(
         silent, unheard, state=PresenceState.DEGRADED
     )
+
+
+def _hears() -> bool:
+    """Whether messages over MQTT and heartbeats over REST come through to us."""
+    heard = Presence.objects.filter(last_heartbeat_at__gte=timezone.now() - HEARD_WITHIN)
+    return all(health.works(name) for name in ("bridge", "broker")) and heard.exists()
 
 
 def _change_all(rows: QuerySet[Presence], condition: Q, *, state: str) -> int:

@@ -401,15 +401,17 @@ def test_heartbeat_carries_no_other_devices_commands() -> None:
 
 @pytest.fixture
 def hearing(db: None) -> None:
-    """The platform's own ears work."""
+    """The platform's own ears work: another device is heard."""
     for name in ("bridge", "broker"):
         record_pulse(name)
+    make_device()
 
 
 @pytest.mark.parametrize("deaf", ["bridge", "broker"])
 @pytest.mark.parametrize("connected", [True, False])
 def test_silence_while_the_platform_is_deaf_is_unknown_until_it_hears_again(deaf: str, connected: bool) -> None:
     device = make_device(connected=connected)
+    make_device()
     beat(device, connection_id=str(device.presence.connection_id) if connected else None)
     silent(device)
     for name in ("bridge", "broker"):
@@ -423,6 +425,31 @@ def test_silence_while_the_platform_is_deaf_is_unknown_until_it_hears_again(deaf
     assert (deaf_for_a_while, unknown) == ([1, 0], PresenceState.UNKNOWN)
     known = PresenceState.DEGRADED if connected else PresenceState.OFFLINE
     assert Presence.objects.get(device=device).state == known
+
+
+def swept_while_the_web_was_down() -> set[str]:
+    """No heartbeat came through for as long as it takes to call the first device silent. Answers their states."""
+    for name in ("bridge", "broker"):
+        record_pulse(name)
+    now = timezone.now()
+    for since_the_last in (0, 10, 29):
+        device = make_device()
+        silent(device)
+        last = now - SILENT_AFTER - timedelta(seconds=1) + timedelta(seconds=since_the_last)
+        Presence.objects.filter(device=device).update(last_heartbeat_at=last)
+    services.sweep_presence()
+    return set(Presence.objects.filter(last_heartbeat_at__lt=now - SILENT_AFTER).values_list("state", flat=True))
+
+
+def test_no_device_is_blamed_while_the_web_is_down() -> None:
+    assert swept_while_the_web_was_down() == {PresenceState.UNKNOWN}
+
+
+def test_no_device_is_blamed_while_the_web_is_down_control(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Were any heartbeat within the time of silence proof enough, the first would be blamed before the last is late."""
+    monkeypatch.setattr(presence_service, "HEARD_WITHIN", SILENT_AFTER)
+
+    assert swept_while_the_web_was_down() == {PresenceState.DEGRADED}
 
 
 def test_device_known_to_be_offline_stays_so_while_the_platform_is_deaf() -> None:
