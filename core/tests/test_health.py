@@ -95,5 +95,36 @@ def test_a_new_sign_of_life_heals() -> None:
     assert (ill, ask()[0]) == (503, 200)
 
 
+def two_bridges(*, silent_for: timedelta) -> dict[str, str]:
+    """What is told of two bridges one of which fell silent."""
+    ComponentPulse.objects.filter(name="bridge").delete()
+    for process in ("one", "two"):
+        health.record_pulse("bridge", process=process)
+    ComponentPulse.objects.filter(name="bridge:two").update(at=timezone.now() - silent_for)
+    status, body = ask()
+    assert status == 200
+    told: dict[str, str] = body["components"]["bridge"]
+    return told
+
+
+def test_one_of_two_that_fell_silent_is_told_and_the_other_works() -> None:
+    assert two_bridges(silent_for=timedelta(minutes=2)) == {"status": "ok", "detail": "bridge:two: silent for 120 s"}
+
+
+def test_one_of_two_that_was_taken_away_is_forgotten() -> None:
+    assert two_bridges(silent_for=timedelta(days=2)) == OK
+
+
+def test_two_that_do_not_work_are_both_told() -> None:
+    ComponentPulse.objects.filter(name="broker").delete()
+    for process in ("one", "two"):
+        health.record_pulse("broker", ok=False, detail="not connected", process=process)
+
+    status, body = ask()
+
+    told = {"status": "down", "detail": "broker:one: not connected; broker:two: not connected"}
+    assert (status, body["components"]["broker"]) == (503, told)
+
+
 def test_health_is_only_asked() -> None:
     assert Client().post("/healthz").status_code == 405

@@ -51,9 +51,8 @@ class Bridge:
         self._puback: queue.Queue[UUID] = queue.Queue(QUEUE_SIZE)
         self._rights_wanted: queue.Queue[UUID | None] = queue.Queue(QUEUE_SIZE)
         self._next_full_sync = 0.0
-        self._client, self._host, self._port = client_from_url(
-            settings.MQTT_URL, settings.MQTT_BRIDGE_ID, clean_session=False
-        )
+        self._id = settings.MQTT_BRIDGE_ID
+        self._client, self._host, self._port = client_from_url(settings.MQTT_URL, self._id, clean_session=False)
         self._client.manual_ack_set(True)
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
@@ -247,11 +246,14 @@ class Bridge:
         while not self.stopping.is_set():
             up = self._client.is_connected()
             counts = ", ".join(f"{name} {count}" for name, count in sorted(inbound.dropped.items()))
-            self._with_database(lambda: health.record_pulse("bridge", detail=f"dropped: {counts}" if counts else ""))  # noqa: B023
-            self._with_database(
-                lambda: health.record_pulse("broker", ok=up, detail="" if up else "the bridge is not connected")  # noqa: B023
-            )
+            self._with_database(lambda: self._record_pulses(up, f"dropped: {counts}" if counts else ""))  # noqa: B023
             self.stopping.wait(PULSE_EVERY_S if up else TICK_S)
+
+    def _record_pulses(self, up: bool, dropped: str) -> None:
+        """Rows of this bridge's own: another one may be well, or not, at the same time."""
+        health.record_pulse("bridge", detail=dropped, process=self._id)
+        told = "" if up else "the bridge is not connected"
+        health.record_pulse("broker", ok=up, detail=told, process=self._id)
 
     def _with_database(self, action: Callable[[], object], *, again: bool = False) -> bool:
         """Run an action with this thread's connection; on a lost one, try anew (`again`) until the bridge stops."""

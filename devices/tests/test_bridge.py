@@ -16,6 +16,7 @@ from carts.enums import RentalStatus
 from carts.models import Cart, Rental
 from carts.services import start_rental
 from carts.tests.factories import make_cart
+from core import health
 from core.models import ComponentPulse
 from core.tests.race import wait_for
 from devices import services
@@ -319,11 +320,16 @@ def test_stranger_is_not_heard(shop: tuple[Device, Cart], start_bridge: StartBri
 def test_bridge_shows_that_it_lives(start_bridge: StartBridge) -> None:
     start_bridge()
 
-    pulses = wait_for(
-        lambda: dict(ComponentPulse.objects.filter(ok=True).values_list("name", "ok")).keys() >= {"bridge", "broker"},
-        "its pulse",
-    )
-    assert pulses
+    wait_for(lambda: health.works("bridge") and health.works("broker"), "its pulse")
+
+
+def test_bridge_that_lost_the_broker_does_not_speak_for_the_other(lone_bridge: Bridge) -> None:
+    health.record_pulse("broker", process="another")
+
+    lone_bridge._record_pulses(False, "")
+
+    assert health.works("broker")
+    assert ComponentPulse.objects.filter(ok=False).count() == 1
 
 
 # Parts on their own: no broker is there.
