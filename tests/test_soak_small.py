@@ -29,6 +29,11 @@ CAUGHT_AS = {
     "claim": "one bridge at a time publishes a command",
     "lock": "one open rental per cart",
     "dedupe": "a command fires at most once",
+    "retained": "a retained message fires nothing",
+    "clock": "nothing fires past its expiry",
+    "evidence": "`opened` is said only on evidence",
+    "states": "a rental ends only when its cart is back",
+    "foreign": "a command ends by its own device's word",
 }
 
 

@@ -31,7 +31,9 @@ RESULTS = Path(__file__).resolve().parents[1] / "results"
 CHAPTER_UNLOCKS = 2000
 REPORT_EVERY_S = 5.0
 NOBODY = "127.0.0.1:9"
-BUGS = ("journal", "expiry", "connection", "claim", "lock", "dedupe")
+BUGS = (
+    "journal", "expiry", "connection", "claim", "lock", "dedupe", "retained", "clock", "evidence", "states", "foreign",
+)  # fmt: skip
 
 
 def main() -> int:

@@ -3,7 +3,9 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from unittest.mock import patch
+from datetime import datetime
+from typing import Any
+from unittest.mock import ANY, patch
 from uuid import UUID, uuid4
 
 from django.db import connection
@@ -11,10 +13,14 @@ from django.utils import timezone
 
 from carts.models import Cart, Rental
 from devices.models import Command
+from pi_client.bus import Bus
+from pi_client.cart_commands import Attempt
+from pi_client.cart_state import CartState
+from pi_client.clock import ServerClock
 from pi_client.contract import Command as CommandMessage
-from pi_client.contract import CommandType, Reason, encode
+from pi_client.contract import CommandType, LockState, Reason, encode
 from pi_client.ports import Entry
-from pi_client.session import Session
+from pi_client.session import Decision, Session
 
 from .pi import Pi, Store
 
@@ -65,8 +71,52 @@ def _connection() -> AbstractContextManager[object]:
     return patch.object(Session, "_objection", careless)
 
 
+def _retained() -> AbstractContextManager[object]:
+    receive = Session.receive
+
+    def careless(self: Session, command: CommandMessage, *, retained: bool, **facts: Any) -> Decision:
+        return receive(self, command, retained=False, **facts)
+
+    return patch.object(Session, "receive", careless)
+
+
+def _clock() -> AbstractContextManager[object]:
+    """The Pi goes by its own clock."""
+
+    def now(self: ServerClock) -> datetime:
+        return self._clock.wall()
+
+    return patch.object(ServerClock, "now", now)
+
+
+def _evidence() -> AbstractContextManager[object]:
+    """Whatever a board answers after the pulse, the hook is taken to be open."""
+
+    def is_evidence(self: Bus, attempt: Attempt) -> bool:
+        attempt.last = CartState(LockState.UNLOCKED, None)
+        return True
+
+    return patch.object(Bus, "_is_evidence", is_evidence)
+
+
+def _states() -> AbstractContextManager[object]:
+    """A cart is reported as it was before the unlock that is under way."""
+
+    def tell_everything(self: Bus) -> None:
+        trackers = {cart_id: tracker for unit in self.units for cart_id, tracker in unit.trackers.items()}
+        told = {cart_id: tracker.told for cart_id, tracker in trackers.items() if tracker.told is not None}
+        self._desk.tell_states(told, changed=False)
+
+    return patch.object(Bus, "_tell_everything", tell_everything)
+
+
+def _foreign() -> AbstractContextManager[object]:
+    """An answer counts whoever gives it."""
+    return patch("devices.services.commands._answers_from", lambda command: ANY)
+
+
 def _claim() -> AbstractContextManager[object]:
-    def publish_command(command_id: UUID, publish: Callable[[str, bytes, UUID], None]) -> bool:
+    def publish_command(command_id: UUID, publish: Callable[[str, bytes, UUID], bool]) -> bool:
         row = Command.objects.get(pk=command_id)
         if row.connection_id is None:
             return False
@@ -80,8 +130,7 @@ def _claim() -> AbstractContextManager[object]:
             expires_at=row.expires_at,
             args=json.loads(json.dumps(row.args)),
         )
-        publish(row.topic, encode(message), command_id)
-        return True
+        return publish(row.topic, encode(message), command_id)
 
     return patch("devices.mqtt.outbound.publish_command", publish_command)
 
@@ -116,4 +165,9 @@ BREAKS: dict[str, Callable[[], AbstractContextManager[object]]] = {
     "claim": _claim,
     "lock": _lock,
     "dedupe": _dedupe,
+    "retained": _retained,
+    "clock": _clock,
+    "evidence": _evidence,
+    "states": _states,
+    "foreign": _foreign,
 }

@@ -73,18 +73,19 @@ class Cloud:
         if self.up:
             self._as_bridge(lambda: outbound.publish_command(command_id, self._publish))
 
-    def _publish(self, topic: str, payload: bytes, command_id: UUID) -> None:
+    def _publish(self, topic: str, payload: bytes, command_id: UUID) -> bool:
         world = self.world
         if world.strikes(Fault.KILL_BEFORE_PUBLISH):
             raise Killed
         if not self.wire.running:
-            return
+            return False
         self.oracle.published(topic, payload)
         self.wire.down(topic, payload)
         if world.strikes(Fault.KILL_AFTER_PUBLISH):
             raise Killed
         if not world.strikes(Fault.PUBACK_LOST):
             self._later(world.between(0.001, 0.02), lambda: outbound.mark_sent([command_id]))
+        return True
 
     def take(self, topic: str, payload: bytes) -> None:
         """A message from the broker; acknowledged after its commit, so that it comes again when the bridge dies."""

@@ -258,6 +258,7 @@ class Oracle:
     def _check_answers(self, since: datetime) -> None:
         rows = Command.objects.filter(status__in=("done", "failed"), finished_at__gte=since)
         for pk, status, reason, finished_at in rows.values_list("pk", "status", "reason", "finished_at"):
+            assert finished_at is not None
             sighting = self.seen[pk]
             outcomes = ("done",) if status == "done" else ("failed", "refused")
             said = [sighting.said[one, reason] for one in outcomes if (one, reason) in sighting.said]
@@ -269,6 +270,7 @@ class Oracle:
     def _check_returns(self, since: datetime) -> None:
         rows = Rental.objects.filter(status="returned", start_time__isnull=False, actual_return__gte=since)
         for pk, command_id, cart_id, ended_at in rows.values_list("pk", "unlock_command", "cart", "actual_return"):
+            assert ended_at is not None
             sighting = self.seen[command_id]
             opened_at = sighting.firings[0] if sighting.firings else sighting.queued_at
             # A hook is open at its pulse or after it, so whatever closes one by then has closed it since.
