@@ -1,5 +1,6 @@
 from datetime import timedelta
 from typing import Any
+from unittest.mock import Mock
 from uuid import uuid4
 
 import pytest
@@ -47,6 +48,16 @@ def test_same_key_with_another_body_is_refused() -> None:
         ask(request={"cart": 2})
 
     assert runs() == 1
+
+
+@pytest.mark.django_db
+def test_same_key_with_another_body_is_refused_control(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Were bodies not told apart, the second would be given the first one's answer."""
+    monkeypatch.setattr(idempotency.hashlib, "sha256", lambda body: Mock(hexdigest=lambda: "the same"))
+
+    first, second = ask(request={"cart": 1}), ask(request={"cart": 2})
+
+    assert (first == second, runs()) == (True, 1)
 
 
 @pytest.mark.django_db
