@@ -27,7 +27,7 @@ def show_presence(event: PresenceChanged) -> None:
     push(branch_group(event.branch_id), "branch.changed", device_id=str(event.device_id))
 
 
-@hears(CommandAdvanced, after_s=0.05)
+@hears(CommandAdvanced, late=True)
 def show_hop(event: CommandAdvanced) -> None:
     """To the page of the customer who waits for this command, unless the lock was faster: its answer shows it too."""
     waiting = Rental.objects.filter(unlock_command_id=event.command_id, status=RentalStatus.PENDING_UNLOCK)

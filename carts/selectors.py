@@ -15,7 +15,7 @@ from devices.enums import DeviceState
 from devices.targets import LockTarget
 from tenants import access
 from tenants.models import Branch, User
-from tenants.selectors import branches_rented_at
+from tenants.selectors import branches_rented_at, in_operation
 
 Requester = User | AnonymousUser
 _RENTAL_RELATIONS = ("cart", "branch__chain", "unlock_command", "customer")
@@ -35,9 +35,8 @@ def free_carts(branch_id: UUID) -> QuerySet[Cart]:
     """Carts of a branch that can be rented right now: free, healthy, latched, and their Pi is let in and reachable."""
     return Cart.objects.filter(
         Q(present__isnull=True) | Q(present=True),
+        in_operation("branch"),
         branch_id=branch_id,
-        branch__active=True,
-        branch__chain__active=True,
         status=CartStatus.AVAILABLE,
         condition=CartCondition.OK,
         controller__device__state=DeviceState.ACTIVE,
@@ -63,7 +62,7 @@ def cart_of_branch(branch_id: UUID, *, cart_number: int | None = None, cart_id: 
 def cart_of_code(public_code: str) -> Cart:
     """The cart whose QR code was scanned. Raises `NotFound`, also for closed branches."""
     rows = Cart.objects.select_related("branch__chain", "controller__device__presence")
-    cart = rows.filter(public_code=public_code, branch__active=True, branch__chain__active=True).first()
+    cart = rows.filter(in_operation("branch"), public_code=public_code).first()
     if cart is None:
         raise NotFound
     return cart

@@ -104,7 +104,8 @@ _database["OPTIONS"] = {
 }
 # The web's threads are few: none waits longer for a statement or for somebody's lock. Set by its entry points.
 if timeout_ms := env.int("DATABASE_TIMEOUT_MS", 0):
-    _database["OPTIONS"]["options"] = f"-c statement_timeout={timeout_ms} -c lock_timeout={timeout_ms}"
+    timeouts = f"-c statement_timeout={timeout_ms} -c lock_timeout={timeout_ms}"
+    _database["OPTIONS"]["options"] = f"{_database['OPTIONS'].get('options', '')} {timeouts}".strip()
 if name := env.str("TEST_DATABASE_NAME", ""):
     _database["TEST"] = {"NAME": name}
 DATABASES = {"default": _database}

@@ -7,7 +7,6 @@ the same relations, made by the same parts of Django as a queryset's: `Lookup` f
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Generic, TypeVar
 from uuid import UUID
@@ -22,8 +21,6 @@ M = TypeVar("M", bound=models.Model)
 _STAND_INS: dict[type, Callable[[int], Any]] = {
     UUID: lambda number: UUID(int=(0xC0DE << 64) + number),
     int: lambda number: 1_900_000_000 + number,
-    str: lambda number: f"\x1astand-in {number}",
-    datetime: lambda number: datetime(1900, 1, 1, microsecond=number, tzinfo=UTC),
 }
 
 
@@ -47,7 +44,7 @@ class Lookup(Generic[M]):
     """A queryset that is asked again and again with other values.
 
     `Lookup(lambda pk: Cart.objects.filter(pk=pk), pk=UUID)` is called with `pk=…` and answers a list. Parameters are
-    ids, numbers, texts and times, each used as it is; lists and anything that changes the statement are not.
+    ids and numbers, each used as it is; lists and anything that changes the statement are not.
     """
 
     def __init__(self, rows: Callable[..., models.QuerySet[M]], **parameters: type) -> None:

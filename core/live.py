@@ -19,19 +19,20 @@ from django.db import close_old_connections, transaction
 
 logger = logging.getLogger(__name__)
 PUSH_TIMEOUT_S = 2.0
+LATE_S = 0.05
 
 E = TypeVar("E")
 _listeners: dict[type, list[Callable[[Any], None]]] = {}
 
 
-def hears(event_class: type[E], *, after_s: float = 0.0) -> Callable[[Callable[[E], None]], Callable[[E], None]]:
+def hears(event_class: type[E], *, late: bool = False) -> Callable[[Callable[[E], None]], Callable[[E], None]]:
     """Register a function that shows an event on open pages. Called after the commit, at most once: not for effects.
 
-    `after_s` later, and in a thread of its own, for what the next event mostly makes needless: nobody waits for it.
+    `late`: a moment after, in a thread of its own, for what the next event mostly makes needless.
     """
 
     def register(listener: Callable[[E], None]) -> Callable[[E], None]:
-        called = listener if not after_s else lambda event: _late().put((time.monotonic() + after_s, listener, event))
+        called = (lambda event: _late_calls().put((time.monotonic() + LATE_S, listener, event))) if late else listener
         _listeners.setdefault(event_class, []).append(called)
         return listener
 
@@ -72,7 +73,7 @@ def _log_failure(group: str, error: BaseException | None) -> None:
 
 
 @cache
-def _late() -> "queue.SimpleQueue[tuple[float, Callable[[Any], None], Any]]":
+def _late_calls() -> "queue.SimpleQueue[tuple[float, Callable[[Any], None], Any]]":
     calls: queue.SimpleQueue[tuple[float, Callable[[Any], None], Any]] = queue.SimpleQueue()
     threading.Thread(target=_call_late, args=(calls,), name="live-late", daemon=True).start()
     return calls

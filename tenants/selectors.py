@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from django.contrib.auth.models import AnonymousUser
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from core.errors import NotFound
 from tenants import access
@@ -24,6 +24,11 @@ def branches_visible_to(user: Requester, permission: str = "branches:view") -> Q
     if permission == "branches:view" and (rented := branches_rented_at(user)):
         return branches | Branch.objects.select_related("chain").filter(pk__in=rented)
     return branches
+
+
+def in_operation(branch_path: str) -> Q:
+    """Rows whose branch, at the end of that look-up, is open, and its chain too."""
+    return Q(**{f"{branch_path}__active": True, f"{branch_path}__chain__active": True})
 
 
 def branches_rented_at(user: Requester) -> frozenset[UUID]:

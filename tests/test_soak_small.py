@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from bench.soak.__main__ import BUGS
 from bench.soak.breaks import BREAKS
 from bench.soak.campaign import run_chapter
 
@@ -35,6 +36,10 @@ CAUGHT_AS = {
     "states": "a rental ends only when its cart is back",
     "foreign": "a command ends by its own device's word",
 }
+
+
+def test_every_seeded_bug_can_be_chosen_by_name() -> None:
+    assert set(BUGS) == set(BREAKS) == set(CAUGHT_AS)
 
 
 @pytest.mark.parametrize("bug", BREAKS)

@@ -29,7 +29,8 @@ class JournalAfterFiring(Store):
     """A command is written down only with its answer."""
 
     def accept(self, command_id: UUID, *, target_id: UUID, topic: str, numbered: bool) -> int | None:
-        return 10**6 + self.world.random.randrange(10**6)
+        # Above every number the real journal gives, which begin with the date in milliseconds.
+        return 10**15 + self.world.random.randrange(10**6)
 
 
 class Forgetful(Store):

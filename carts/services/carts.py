@@ -4,7 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from carts.enums import CONDITION_TRANSITIONS, CartCondition
@@ -17,22 +17,23 @@ from core.transitions import transition
 from devices.models import Command, Controller
 from devices.services import bump_config, queue_command
 from tenants.models import Branch, User
+from tenants.selectors import in_operation
 
 
-def _locked_where(**conditions: Any) -> QuerySet[Cart]:
+def _locked_where(*conditions: Q, **values: Any) -> QuerySet[Cart]:
     rows = Cart.objects.select_for_update(of=("self",))
-    return rows.select_related("branch__chain", "controller__device__presence").filter(**conditions)
+    return rows.select_related("branch__chain", "controller__device__presence").filter(*conditions, **values)
 
 
-_OPEN = {"branch__active": True, "branch__chain__active": True}
+_OPEN = in_operation("branch")
 _locked = Lookup(lambda pk: _locked_where(pk=pk), pk=UUID)
 _open_by_number = Lookup(
-    lambda branch_id, cart_number: _locked_where(branch=branch_id, cart_number=cart_number, **_OPEN),
+    lambda branch_id, cart_number: _locked_where(_OPEN, branch=branch_id, cart_number=cart_number),
     branch_id=UUID,
     cart_number=int,
 )
 _open_by_id = Lookup(
-    lambda branch_id, cart_id: _locked_where(branch=branch_id, pk=cart_id, **_OPEN), branch_id=UUID, cart_id=UUID
+    lambda branch_id, cart_id: _locked_where(_OPEN, branch=branch_id, pk=cart_id), branch_id=UUID, cart_id=UUID
 )
 
 

@@ -134,8 +134,9 @@ def settle_unlock(*, command_id: UUID) -> None:
         if rental is None or rental.status != RentalStatus.PENDING_UNLOCK:
             _note_lock(cart, command.lock, command.present, command.seq)
             live.announce(CartChanged(cart.pk, cart.branch_id))
-        elif _is_observed_open(command):
-            overtaken = command.seq is not None and cart.lock_seq > command.seq and _is_back(cart)
+        elif command.status == CommandStatus.DONE and command.lock == LockState.UNLOCKED and command.seq is not None:
+            # The lock itself said that it opened: an answer without a number has seen nothing.
+            overtaken = cart.lock_seq > command.seq and _is_back(cart)
             if _begin(rental, cart, command) and overtaken:
                 # Another bridge was faster with a later report: the cart was back before this was heard.
                 _end(rental, cart, RentalStatus.RETURNED, "lock closed", "")
@@ -157,11 +158,6 @@ def _waiting_for(command_id: UUID) -> tuple[Rental | None, Cart, Command] | None
         return None
     cart = _locked_alone.first(pk=command.target_id)
     return (None, cart, command) if cart else None
-
-
-def _is_observed_open(command: Command) -> bool:
-    """The lock itself said that it opened: an answer without a number has seen nothing."""
-    return command.status == CommandStatus.DONE and command.lock == LockState.UNLOCKED and command.seq is not None
 
 
 def _begin(rental: Rental, cart: Cart, command: Command) -> bool:

@@ -1,6 +1,6 @@
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from django.db import DatabaseError, IntegrityError, connection, models, transaction
@@ -46,39 +46,37 @@ def make_change(**fields: Any) -> StateChange:
 
 def test_look_up_answers_what_its_queryset_does() -> None:
     row, other = make_change(actor="clock"), make_change(actor="clock")
-    of_entity = Lookup(
-        lambda entity, actor: StateChange.objects.filter(entity_id=entity, actor=actor), entity=type(uuid4()), actor=str
-    )
+    of_entity = Lookup(lambda entity: StateChange.objects.filter(entity_id=entity, actor="clock"), entity=UUID)
 
-    found = [of_entity(entity=change.entity_id, actor="clock") for change in (row, other, row)]
+    found = [of_entity(entity=change.entity_id) for change in (row, other, row)]
 
     assert found == [[row], [other], [row]]
     assert vars(found[0][0]).keys() == vars(StateChange.objects.get(pk=row.pk)).keys()
-    assert of_entity.first(entity=row.entity_id, actor="nobody") is None
+    assert of_entity.first(entity=uuid4()) is None
 
 
-def test_look_up_takes_numbers_and_times_and_keeps_constants() -> None:
+def test_look_up_takes_ids_and_numbers_and_keeps_constants() -> None:
     row = make_change()
     since = Lookup(
-        lambda pk, at: StateChange.objects.filter(pk__gte=pk, at__gt=at, field="status").exclude(reason="x"),
+        lambda pk, entity: StateChange.objects.filter(pk__gte=pk, entity_id=entity, field="status").exclude(reason="x"),
         pk=int,
-        at=datetime,
+        entity=UUID,
     )
 
-    assert since(pk=row.pk, at=row.at - timedelta(seconds=1)) == [row]
-    assert since(pk=row.pk, at=row.at) == []
-    assert since(pk=row.pk + 1, at=datetime(2000, 1, 1, tzinfo=UTC)) == []
+    assert since(pk=row.pk, entity=row.entity_id) == [row]
+    assert since(pk=row.pk, entity=uuid4()) == []
+    assert since(pk=row.pk + 1, entity=row.entity_id) == []
 
 
 def test_look_up_brings_relations_and_converts_in_one_query() -> None:
     every = IntervalSchedule.objects.create(every=7, period="seconds")
-    PeriodicTask.objects.create(name="with", task="t", interval=every)
-    OutboxMessage.objects.create(event="e", receiver="r", payload={"a": [1]}, available_at=datetime.now(UTC))
-    task = Lookup(lambda name: PeriodicTask.objects.select_related("interval", "crontab").filter(name=name), name=str)
-    message = Lookup(lambda event: OutboxMessage.objects.filter(event=event), event=str)
+    with_one = PeriodicTask.objects.create(name="with", task="t", interval=every)
+    told = OutboxMessage.objects.create(event="e", receiver="r", payload={"a": [1]}, available_at=datetime.now(UTC))
+    task = Lookup(lambda pk: PeriodicTask.objects.select_related("interval", "crontab").filter(pk=pk), pk=int)
+    message = Lookup(lambda pk: OutboxMessage.objects.filter(pk=pk), pk=int)
 
     with CaptureQueriesContext(connection) as queries:
-        [found], [waiting] = task(name="with"), message(event="e")
+        [found], [waiting] = task(pk=with_one.pk), message(pk=told.pk)
         assert (found.interval.every, found.crontab, waiting.payload) == (7, None, {"a": [1]})
 
     assert len(queries) == 2
@@ -89,7 +87,7 @@ def test_look_up_brings_relations_and_converts_in_one_query() -> None:
 
 def test_look_up_that_does_not_use_a_parameter_is_refused() -> None:
     with pytest.raises(TypeError, match="'entity'"):
-        Lookup(lambda entity: StateChange.objects.all(), entity=str)(entity="x")
+        Lookup(lambda entity: StateChange.objects.all(), entity=UUID)(entity=uuid4())
 
 
 @pytest.mark.django_db(transaction=True)

@@ -1,6 +1,7 @@
 """The web process: uvicorn on a socket that its parent holds.
 
-Whoever calls while this process is being started again waits instead of being refused.
+Whoever calls while this process is being started again waits instead of being refused. Uvicorn's own `--fd` takes the
+descriptor for a Unix socket's.
 """
 
 import argparse

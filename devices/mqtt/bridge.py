@@ -1,8 +1,9 @@
 """The bridge process: wires MQTT, PostgreSQL's notifications and the services together.
 
 Threads: paho's own loop (only enqueues), a few inbound workers (one source always on the same one, so that its messages
-stay in order), one outbound loop woken by NOTIFY, one for broker rights. A message is acknowledged to the broker after
-its transaction, so that a crash means it comes again. Two bridges share the load through a shared subscription.
+stay in order), one outbound loop woken by NOTIFY, one that notes what was sent, one for broker rights, one for signs of
+life. A message is acknowledged to the broker after its transaction, so that a crash means it comes again. Two bridges
+share the load through a shared subscription.
 """
 
 import contextlib
@@ -109,7 +110,12 @@ class Bridge:
             if command_id is None:
                 self._acked_early.add(mid)
         if command_id is not None:
-            self._puback.put(command_id)
+            self._note_later(command_id)
+
+    def _note_later(self, command_id: UUID) -> None:
+        """When the queue is full the command is merely published again, which the device knows."""
+        with contextlib.suppress(queue.Full):
+            self._puback.put_nowait(command_id)
 
     # Threads.
 
@@ -183,7 +189,7 @@ class Bridge:
             if not early:
                 self._published[info.mid] = command_id
         if early:
-            self._puback.put(command_id)
+            self._note_later(command_id)
         return True
 
     def _note_sent(self) -> None:

@@ -22,6 +22,7 @@ from devices.models import Device, DeviceToken, EnrolmentCode, KnownMac, Presenc
 from devices.services.presence import end_presence
 from devices.services.tokens import issue_token
 from tenants.models import Branch, User
+from tenants.selectors import in_operation
 
 # Without the letters and digits that are read wrong from a screen or a label: 30 signs, 4.9 bits each.
 _ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -86,10 +87,9 @@ def register_device(
 def _take_code(mac_address: str, serial_number: str, branch_code: str, code: str) -> Registration:
     now = timezone.now()
     alive = EnrolmentCode.objects.filter(
+        in_operation("branch"),
         code_hmac=_code_hmac(code),
         branch__code=branch_code,
-        branch__active=True,
-        branch__chain__active=True,
         used_at__isnull=True,
         expires_at__gt=now,
     )
