@@ -32,17 +32,18 @@ def invite() -> People:
     from tenants.models import Branch, User
     from tenants.services import ensure_customer, ensure_user
     from tenants.services.sessions import issue_access_token
+    from tenants.tests.signing_in import sign_in
 
     def session(user: User) -> str:
         client = Client()
-        client.force_login(user)
+        sign_in(client, user)
         return client.cookies["sessionid"].value
 
     customer = ensure_customer(phone="+972501234567")
     manager = ensure_user(email="branch@cartwise.example")
     return People(
         branch_id=Branch.objects.get(code=DEMO_BRANCH).pk,
-        customer_token=issue_access_token(customer),
+        customer_token=issue_access_token(customer, second_factor=True),
         customer_session=session(customer),
         manager_session=session(manager),
     )

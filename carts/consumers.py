@@ -3,14 +3,12 @@
 import asyncio
 import logging
 import time
-from importlib import import_module
 from typing import Any
 from uuid import UUID
 
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
-from django.contrib.auth import get_user
 from django.contrib.auth.models import AnonymousUser
 from django.db import Error as DatabaseError
 from django.http import HttpRequest
@@ -21,6 +19,7 @@ from carts.selectors import own_rentals
 from carts.snapshots import restore_rental
 from core.live import branch_group, customer_group
 from tenants.models import User
+from tenants.requester import user_of_session
 from tenants.selectors import branches_visible_to
 
 # Changes within this time become one message: an unlock touches a manager's page four times.
@@ -44,9 +43,7 @@ def reader_language(scope: dict[str, Any]) -> str:
 
 def present_user(scope: dict[str, Any]) -> User | AnonymousUser:
     """Who is signed in with the socket's session by now, read anew. Two queries."""
-    request = HttpRequest()
-    request.session = import_module(settings.SESSION_ENGINE).SessionStore(scope["session"].session_key)
-    return get_user(request)
+    return user_of_session(scope["session"].session_key)
 
 
 class WatchingConsumer(AsyncWebsocketConsumer):
@@ -58,6 +55,7 @@ class WatchingConsumer(AsyncWebsocketConsumer):
     async def connect(self) -> None:
         self.language = reader_language(self.scope)
         self.asking: asyncio.Task[None] | None = None
+        self.reader_id: UUID | None = None
         self.group = ""
         if not await self._ask_again():
             return
@@ -109,7 +107,11 @@ class WatchingConsumer(AsyncWebsocketConsumer):
         return allowed
 
     def _ask(self) -> bool:
-        return self.may_watch(present_user(self.scope))
+        user = present_user(self.scope)
+        if self.reader_id is None:
+            self.reader_id = user.pk
+        # The page was drawn for one person: who signs in as another later, or acts as one, opens a page of theirs.
+        return user.pk == self.reader_id and self.may_watch(user)
 
 
 class RentalConsumer(WatchingConsumer):
@@ -123,7 +125,8 @@ class RentalConsumer(WatchingConsumer):
             await self._send_rental(self.rental_id)
 
     def watched_group(self) -> str:
-        return customer_group(self.scope["user"].pk)
+        assert self.reader_id is not None  # nobody else may watch
+        return customer_group(self.reader_id)
 
     def may_watch(self, user: User | AnonymousUser) -> bool:
         """Their own rentals, signed in as the one who opened the socket."""

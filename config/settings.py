@@ -4,6 +4,8 @@ A secret `NAME` may also be given as a file, named in `NAME_FILE`. What producti
 `config.checks`.
 """
 
+import base64
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,10 @@ SECRET_KEY: str = env.str("SECRET_KEY", DEVELOPMENT_SECRET)
 # {key id: secret}: the first signs, all verify, so that keys rotate with overlap.
 JWT_KEYS: dict[str, str] = json.loads(env.str("JWT_KEYS", json.dumps({"dev": SECRET_KEY})))
 JWT_ISSUER: str = env.str("JWT_ISSUER", "cartwise")
+# {key id: base64 of 32 bytes}: the first encrypts fields and sessions, all decrypt. `manage.py rotate_keys` moves on.
+FIELD_KEYS: dict[str, str] = json.loads(env.str("FIELD_KEYS", "{}")) or {
+    "dev": base64.b64encode(hashlib.sha256(f"fields:{DEVELOPMENT_SECRET}".encode()).digest()).decode()
+}
 PUBLIC_URL: str = env.str("PUBLIC_URL", "http://127.0.0.1:8000")
 ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[PUBLIC_URL])
@@ -36,7 +42,6 @@ INSTALLED_APPS = [
     "core.admin.apps.BackOfficeAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
-    "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "django_htmx",
@@ -47,6 +52,12 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "django_celery_beat",
     "channels",
+    "corsheaders",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.google",
     "core",
     "tenants",
     "devices",
@@ -63,6 +74,8 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "tenants.middleware.RequesterMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -165,14 +178,79 @@ OTP_SENDS_PER_ADDRESS_PER_HOUR: int = env.int("OTP_SENDS_PER_ADDRESS_PER_HOUR", 
 TRUSTED_PROXIES: list[str] = env.list("TRUSTED_PROXIES", default=[])
 
 AUTH_USER_MODEL = "tenants.User"
-AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"]
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
 ]
-LOGIN_URL = "tenants:sign-in"
-LOGIN_REDIRECT_URL = "/control/"
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "/auth/home"
+SESSION_ENGINE = "tenants.session_store"
+
+# Sign-in, sign-up and second factors are allauth's, under our paths (tenants/urls.py), limits and templates.
+ACCOUNT_ADAPTER = "tenants.allauth_adapters.AccountAdapter"
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_EMAIL_VERIFICATION = "mandatory"
+ACCOUNT_EMAIL_VERIFICATION_BY_CODE_ENABLED = True
+ACCOUNT_LOGIN_BY_CODE_ENABLED = True
+ACCOUNT_PASSWORD_RESET_BY_CODE_ENABLED = True
+ACCOUNT_LOGIN_ON_PASSWORD_RESET = False
+ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = True
+ACCOUNT_SESSION_REMEMBER = True
+ACCOUNT_PREVENT_ENUMERATION = True
+ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = True
+ACCOUNT_MAX_EMAIL_ADDRESSES = 2
+ACCOUNT_CHANGE_EMAIL = True
+ACCOUNT_REAUTHENTICATION_REQUIRED = True
+ACCOUNT_RATE_LIMITS = False  # ours count in Redis and fail closed (core/limits.py)
+MFA_ADAPTER = "tenants.allauth_adapters.MfaAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_RATE_LIMITS = False
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_TOTP_ISSUER = "CartWise"
+MFA_TOTP_TOLERANCE = 1
+MFA_RECOVERY_CODES_SHOW_ONCE = True
+# Browsers themselves insist on https but for localhost.
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not PRODUCTION
+SOCIALACCOUNT_ADAPTER = "tenants.allauth_adapters.SocialAccountAdapter"
+SOCIALACCOUNT_EMAIL_AUTHENTICATION = True
+SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = True
+SOCIALACCOUNT_AUTO_SIGNUP = True
+SOCIALACCOUNT_STORE_TOKENS = False
+SOCIALACCOUNT_REQUESTS_TIMEOUT = 5
+# Google (OpenID Connect); without a client id the button is not there. The addresses are settings for the simulator.
+GOOGLE_CLIENT_ID: str = env.str("GOOGLE_CLIENT_ID", "")
+SOCIALACCOUNT_PROVIDERS = {
+    "google": {
+        "APPS": [{"client_id": GOOGLE_CLIENT_ID, "secret": env.str("GOOGLE_CLIENT_SECRET", ""), "key": ""}]
+        if GOOGLE_CLIENT_ID
+        else [],
+        "SCOPE": ["openid", "email", "profile"],
+        "OAUTH_PKCE_ENABLED": True,
+        "AUTHORIZE_URL": env.str("GOOGLE_AUTHORIZE_URL", "https://accounts.google.com/o/oauth2/v2/auth"),
+        "ACCESS_TOKEN_URL": env.str("GOOGLE_TOKEN_URL", "https://oauth2.googleapis.com/token"),
+        "ID_TOKEN_ISSUER": env.str("GOOGLE_ISSUER", "https://accounts.google.com"),
+        "CERTS_URL": env.str("GOOGLE_CERTS_URL", "https://www.googleapis.com/oauth2/v1/certs"),
+    }
+}
+# Cloudflare Access: `https://<team>.cloudflareaccess.com` and the AUD tags of our applications; empty means not used.
+CF_ACCESS_TEAM_URL: str = env.str("CF_ACCESS_TEAM_URL", "").rstrip("/")
+CF_ACCESS_AUDIENCES: list[str] = env.list("CF_ACCESS_AUDIENCES", default=[])
+# Only where the team's own policy asks for two factors.
+CF_ACCESS_IS_SECOND_FACTOR: bool = env.bool("CF_ACCESS_IS_SECOND_FACTOR", False)
+# Back-office pages are then refused to whoever comes without the header.
+CF_ACCESS_REQUIRED: bool = env.bool("CF_ACCESS_REQUIRED", False)
+
+EMAIL_HOST: str = env.str("EMAIL_HOST", "127.0.0.1")
+EMAIL_PORT: int = env.int("EMAIL_PORT", 1025)
+EMAIL_HOST_USER: str = env.str("EMAIL_HOST_USER", "")
+EMAIL_HOST_PASSWORD: str = env.str("EMAIL_HOST_PASSWORD", "")
+EMAIL_USE_TLS: bool = env.bool("EMAIL_USE_TLS", False)
+EMAIL_TIMEOUT = 5
+DEFAULT_FROM_EMAIL: str = env.str("DEFAULT_FROM_EMAIL", "CartWise <no-reply@cartwise.example>")
 SESSION_COOKIE_AGE = 30 * 24 * 3600
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PRODUCTION

@@ -5,6 +5,15 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 
+class ActorKind(models.TextChoices):
+    """Who can do something."""
+
+    PERSON = "person", _("Person")
+    PROGRAM = "program", _("Program")
+    DEVICE = "device", _("Device")
+    JOB = "job", _("Job")
+
+
 class OutboxMessage(models.Model):
     """One event for one receiver: written with the change it tells of, done once the receiver has succeeded."""
 
@@ -82,3 +91,44 @@ class ComponentPulse(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class AuditEntry(models.Model):
+    """Who did what to which thing. Append only: the application's database role may insert and read (decision 11).
+
+    Names and addresses of persons are never in `before` and `after`; who is meant is told by id.
+    """
+
+    append_only = True
+    chain_path = "chain_id"
+    branch_path = "branch_id"
+
+    at = models.DateTimeField(_("time"), auto_now_add=True)
+    actor_kind = models.CharField(_("kind of actor"), max_length=10, choices=ActorKind)
+    actor_id = models.UUIDField(_("done by"), null=True)
+    actor_name = models.CharField(_("job"), max_length=80, blank=True, help_text=_("Of a job or a command."))
+    behind_id = models.UUIDField(_("acting as"), null=True, help_text=_("Who was really there, acting as the other."))
+    token_id = models.UUIDField(_("personal token"), null=True)
+    action = models.CharField(_("action"), max_length=60)
+    entity = models.CharField(_("kind of thing"), max_length=60)
+    entity_id = models.CharField(_("thing"), max_length=64)
+    chain_id = models.UUIDField(_("chain"), null=True)
+    branch_id = models.UUIDField(_("branch"), null=True)
+    before = models.JSONField(_("before"), null=True)
+    after = models.JSONField(_("after"), null=True)
+    reason = models.CharField(_("reason"), max_length=300, blank=True)
+    address = models.GenericIPAddressField(_("address"), null=True)
+    request_id = models.CharField(_("request"), max_length=64, blank=True)
+
+    class Meta:
+        verbose_name = _("audit entry")
+        verbose_name_plural = _("audit entries")
+        indexes = [
+            models.Index(fields=["chain_id", "-id"]),
+            models.Index(fields=["branch_id", "-id"]),
+            models.Index(fields=["entity", "entity_id", "-id"]),
+            models.Index(fields=["actor_id", "-id"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.entity} {self.entity_id}"

@@ -7,8 +7,10 @@ from typing import Any, TypeVar
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, models, transaction
 from django.db.models import ProtectedError
+from django.forms.models import model_to_dict
 from django.utils.translation import gettext_lazy as _
 
+from core import audit
 from core.errors import DomainError, InvalidInput, Text
 
 logger = logging.getLogger(__name__)
@@ -22,17 +24,19 @@ def save_row(row: M, *, changes: Mapping[str, Any], actor: object) -> M:
     Of a stored row only `changes` are written, so that what others changed meanwhile stays.
     """
     new = row._state.adding
+    before = None if new else {name: getattr(row, name, None) for name in changes}
     for name, value in changes.items():
         setattr(row, name, value)
     try:
         with transaction.atomic():
             row.full_clean()
             row.save(update_fields=None if new else list(changes))
+            audit.record("created" if new else "changed", row, actor=actor, before=before, after=changes)
     except ValidationError as error:
         raise InvalidInput(errors=error.message_dict) from None
     except IntegrityError:
         raise InvalidInput(_("Somebody saved the same at this moment.")) from None
-    note("created" if new else "changed", row, actor=actor, fields=sorted(changes))
+    logger.info("created" if new else "changed", extra={**_about(row, actor), "fields": sorted(changes)})
     return row
 
 
@@ -41,6 +45,8 @@ def delete_row(row: models.Model, *, actor: object, when_used: Text = "") -> Non
     about = _about(row, actor)
     try:
         with transaction.atomic():
+            # Before the row goes, and its key and its place with it.
+            audit.record("deleted", row, actor=actor, before=model_to_dict(row))
             row.delete()
     except ProtectedError:
         raise DomainError(when_used) from None
@@ -48,7 +54,8 @@ def delete_row(row: models.Model, *, actor: object, when_used: Text = "") -> Non
 
 
 def note(what: str, row: models.Model, *, actor: object, **more: object) -> None:
-    """One line in the log: who did what to which row. `actor` is a person, or the name of a job."""
+    """Who did what to which row, in the audit and as a line in the log. `actor` is a person, or the name of a job."""
+    audit.record(what, row, actor=actor, after=more or None)
     logger.info(what, extra={**_about(row, actor), **more})
 
 

@@ -28,18 +28,24 @@ def say(error: DomainError) -> str:
     return " ".join(texts) or ". ".join(str(part) for part in (error.title, error.detail) if str(part))
 
 
+def problem_body(error: DomainError) -> dict[str, object]:
+    """A refusal as the one envelope (RFC 9457), where no REST view is there to make it."""
+    return {
+        "type": f"urn:cartwise:problem:{error.code}",
+        "title": str(error.title),
+        "status": error.status,
+        "detail": str(error.detail),
+        "errors": {field: [str(text) for text in texts] for field, texts in error.errors.items()},
+        "request_id": current_request_id.get(),
+    }
+
+
 def _error(request: HttpRequest, status: HTTPStatus, code: str, title: str) -> HttpResponse:
     request_id = current_request_id.get()
     if request.path.startswith("/api/"):
-        body = {
-            "type": f"urn:cartwise:problem:{code}",
-            "title": title,
-            "status": status,
-            "detail": "",
-            "errors": {},
-            "request_id": request_id,
-        }
-        return JsonResponse(body, status=status, content_type="application/problem+json")
+        refusal = DomainError()
+        refusal.status, refusal.code, refusal.title = status, code, title
+        return JsonResponse(problem_body(refusal), status=status, content_type="application/problem+json")
     template = f"{min(status, HTTPStatus.INTERNAL_SERVER_ERROR):d}.html"
     return render(request, template, {"request_id": request_id, "title": title}, status=status)
 

@@ -4,21 +4,26 @@ A model says where its tenants are: `chain_path` and `branch_path` (look-ups fro
 where one of several leads there) and, where a person owns rows by being their subject, `owner_path`. Another tenant's
 row does not exist: look-ups go through `visible`, so that a stranger gets 404, and only then ask `may`.
 
-All grants of a person are read in one query and kept on the user object, which lives as long as the request.
+What a person holds is kept in each process under the person's `access_version`, which is new after every change of
+rights: no query, or one after a change. How they came in limits it (`powers`, decision 11).
 """
 
+from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
-from uuid import UUID
+from uuid import UUID, uuid4
 
-from django.db import models
+from django.db import connection, models
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from core.errors import NotAllowed
+from core.places import paths, walk
 from tenants.enums import GrantScope, RoleCode
+from tenants.powers import Held
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
@@ -27,9 +32,12 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound=models.Model)
 
-_KEPT = "_grants_in_force"
 # Permissions everyone has on what is their own.
 OWN = frozenset({"rentals:view", "rentals:return"})
+_ON_OBJECT = "_held_now"
+_MOST_KEPT = 20_000
+_kept: OrderedDict[tuple[UUID, UUID], tuple[Held, ...]] = OrderedDict()
+_keeping = Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +69,75 @@ def person(user: "User | AnonymousUser") -> "User":
     return user
 
 
-def grants_of(user: "User | AnonymousUser") -> list["Grant"]:
-    """Grants in force, with their roles. One query the first time."""
+def grants_of(user: "User | AnonymousUser") -> Iterable[Held]:
+    """What this person holds now, as far as the way they came in lets it count. One query after a change, else none."""
     if not user.is_authenticated or not user.is_active:
-        return []
-    kept: list[Grant] | None = getattr(user, _KEPT, None)
-    if kept is None:
-        kept = _in_force(user)
-        setattr(user, _KEPT, kept)
-    return kept
+        return ()
+    powers = user.powers
+    if powers.seen_as is not None:
+        return (powers.seen_as,) if is_trusted(user) and powers.second_factor else ()
+    held = all_held(user)
+    return held if powers.second_factor else [each for each in held if each.role == RoleCode.CUSTOMER]
+
+
+def all_held(user: "User") -> list[Held]:
+    """What this person holds now, however they came in."""
+    now = timezone.now()
+    return [each for each in _held(user) if each.expires_at is None or each.expires_at > now]
+
+
+def is_trusted(user: "User | AnonymousUser") -> bool:
+    """Holds any role but that of a customer: staff and managers, who need a second factor."""
+    if not user.is_authenticated or not user.is_active:
+        return False
+    return any(each.role != RoleCode.CUSTOMER for each in all_held(user))
+
+
+def rights_changed(*user_ids: UUID) -> None:
+    """Make every process read anew what these people hold, from the moment this transaction commits. One query."""
+    from tenants.models import User
+
+    rows = User.objects.filter(pk__in=user_ids)
+    # One random version for all of them: kept under (person, version), so none meets another's.
+    rows.update(access_version=uuid4())
+
+
+def _held(user: "User") -> tuple[Held, ...]:
+    """Kept on the object for the request, and for all requests of this process unless a transaction is open.
+
+    Inside one, what is read may never be committed, or be told under a version that is already old.
+    """
+    found: tuple[Held, ...] | None = getattr(user, _ON_OBJECT, None)
+    if found is not None:
+        return found
+    key = (user.pk, user.access_version)
+    with _keeping:
+        found = _kept.get(key)
+        if found is not None:
+            _kept.move_to_end(key)
+    if found is None:
+        found = tuple(map(_without_rows, _in_force(user)))
+        if not connection.in_atomic_block:
+            _keep(key, found)
+    setattr(user, _ON_OBJECT, found)
+    return found
+
+
+def _keep(key: tuple[UUID, UUID], found: tuple[Held, ...]) -> None:
+    with _keeping:
+        _kept[key] = found
+        while len(_kept) > _MOST_KEPT:
+            _kept.popitem(last=False)
+
+
+def _without_rows(grant: "Grant") -> Held:
+    return Held(
+        role=grant.role.code,
+        permissions=frozenset(grant.role.permissions),
+        chain_id=grant.chain_id,
+        branch_id=grant.branch_id,
+        expires_at=grant.expires_at,
+    )
 
 
 def _in_force(user: "User") -> list["Grant"]:
@@ -77,7 +145,7 @@ def _in_force(user: "User") -> list["Grant"]:
 
     now = timezone.now()
     rows = Grant.objects.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now), user=user)
-    return list(rows.select_related("role", "branch"))
+    return list(rows.select_related("role", "branch", "chain"))
 
 
 def permits(permissions: Iterable[str], wanted: str) -> bool:
@@ -88,9 +156,11 @@ def permits(permissions: Iterable[str], wanted: str) -> bool:
 
 def reach(user: "User | AnonymousUser", permission: str) -> Reach:
     """Where this person holds this permission by a grant."""
-    holding = [grant for grant in grants_of(user) if permits(grant.role.permissions, permission)]
+    holding = [
+        grant for grant in grants_of(user) if _counts(user, permission) and permits(grant.permissions, permission)
+    ]
     return Reach(
-        everywhere=any(grant.scope == GrantScope.PLATFORM for grant in holding),
+        everywhere=any(scope_of(grant) == GrantScope.PLATFORM for grant in holding),
         chains=frozenset(grant.chain_id for grant in holding if grant.chain_id),
         branches=frozenset(grant.branch_id for grant in holding if grant.branch_id),
     )
@@ -104,10 +174,11 @@ def visible(user: "User | AnonymousUser", queryset: models.QuerySet[M], permissi
     model = queryset.model
     condition = Q(pk__in=[])
     if found.chains:
-        condition |= _any_of(_paths(model, "chain_path"), found.chains)
+        condition |= _any_of(paths(model, "chain_path"), found.chains)
     if found.branches:
-        condition |= _any_of(_paths(model, "branch_path"), found.branches)
-    if user.is_authenticated and user.is_active and permission in OWN and (path := getattr(model, "owner_path", "")):
+        condition |= _any_of(paths(model, "branch_path"), found.branches)
+    own = permission in OWN and user.is_authenticated and user.is_active and _counts(user, permission)
+    if own and (path := getattr(model, "owner_path", "")):
         condition |= Q(**{path: user.pk})
     rows = queryset.filter(condition)
     # A chain is reached through its branches, of which it has many.
@@ -118,11 +189,13 @@ def may(user: "User | AnonymousUser", permission: str, thing: object = None) -> 
     """May this person do `permission`, to `thing` when one is given (else: anywhere)?"""
     if not user.is_authenticated or not user.is_active:
         return Decision(False, "nobody is signed in")
+    if not _counts(user, permission):
+        return Decision(False, f"the token's scopes leave out {permission}")
     if thing is not None and permission in OWN and _owner_of(thing) == user.pk:
         return Decision(True, "it is their own")
     for grant in grants_of(user):
-        if permits(grant.role.permissions, permission) and _covers(grant, thing):
-            return Decision(True, f"{grant.role.code} on {grant.scope.label}")
+        if permits(grant.permissions, permission) and _covers(grant, thing):
+            return Decision(True, f"{grant.role} on {scope_of(grant).label}")
     return Decision(False, f"no grant holds {permission} there")
 
 
@@ -148,7 +221,14 @@ def require_rank(actor: "User | None", other: "User") -> None:
 
 def is_platform_staff(user: "User | AnonymousUser") -> bool:
     """Holds a staff role on the platform."""
-    return any(grant.scope == GrantScope.PLATFORM and grant.role.code != RoleCode.CUSTOMER for grant in grants_of(user))
+    return any(scope_of(held) == GrantScope.PLATFORM and held.role != RoleCode.CUSTOMER for held in grants_of(user))
+
+
+def scope_of(held: Held) -> GrantScope:
+    """The kind of place it is held in."""
+    if held.branch_id:
+        return GrantScope.BRANCH
+    return GrantScope.CHAIN if held.chain_id else GrantScope.PLATFORM
 
 
 def is_manager(user: "User | AnonymousUser") -> bool:
@@ -157,19 +237,20 @@ def is_manager(user: "User | AnonymousUser") -> bool:
     return found.everywhere or bool(found.chains or found.branches)
 
 
-def _covers(grant: "Grant", thing: object) -> bool:
-    if grant.scope == GrantScope.PLATFORM:
+def _counts(user: "User | AnonymousUser", permission: str) -> bool:
+    """Whether the way this person came in lets the permission count at all."""
+    scopes = user.powers.scopes if user.is_authenticated else None
+    return scopes is None or permits(scopes, permission)
+
+
+def _covers(grant: Held, thing: object) -> bool:
+    if scope_of(grant) == GrantScope.PLATFORM:
         return True
     if thing is None:
         return True
-    if grant.scope == GrantScope.CHAIN:
-        return any(_walk(thing, path) == grant.chain_id for path in _paths(type(thing), "chain_path"))
-    return any(_walk(thing, path) == grant.branch_id for path in _paths(type(thing), "branch_path"))
-
-
-def _paths(model: type, name: str) -> tuple[str, ...]:
-    found = getattr(model, name, "")
-    return found if isinstance(found, tuple) else (found,) if found else ()
+    if scope_of(grant) == GrantScope.CHAIN:
+        return any(walk(thing, path) == grant.chain_id for path in paths(type(thing), "chain_path"))
+    return any(walk(thing, path) == grant.branch_id for path in paths(type(thing), "branch_path"))
 
 
 def _any_of(paths: tuple[str, ...], keys: frozenset[UUID]) -> Q:
@@ -177,15 +258,4 @@ def _any_of(paths: tuple[str, ...], keys: frozenset[UUID]) -> Q:
 
 
 def _owner_of(thing: object) -> UUID | None:
-    return _walk(thing, getattr(type(thing), "owner_path", ""))
-
-
-def _walk(thing: object, path: str) -> UUID | None:
-    """The key at the end of a look-up path of foreign keys; None where there is none."""
-    if not path or path == "branches":
-        return None
-    *steps, last = path.split("__")
-    for step in steps:
-        thing = getattr(thing, step, None)
-    value = getattr(thing, last if last == "pk" else f"{last}_id", None)
-    return value if isinstance(value, UUID) else None
+    return walk(thing, getattr(type(thing), "owner_path", ""))

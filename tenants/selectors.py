@@ -34,7 +34,7 @@ def in_operation(branch_path: str) -> Q:
 def branches_rented_at(user: Requester) -> frozenset[UUID]:
     """Branches this person is a customer of, by a grant in force. No query once the grants are known."""
     grants = access.grants_of(user)
-    return frozenset(grant.branch_id for grant in grants if grant.branch_id and grant.role.code == RoleCode.CUSTOMER)
+    return frozenset(grant.branch_id for grant in grants if grant.branch_id and grant.role == RoleCode.CUSTOMER)
 
 
 def branch_visible_to(user: Requester, branch_id: UUID, permission: str = "branches:view") -> Branch:

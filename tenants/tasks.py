@@ -5,16 +5,25 @@ from datetime import timedelta
 from celery import shared_task
 
 from core.schedule import periodic
+from tenants import services
 from tenants.services.links import forget_old_links
 from tenants.services.otp import forget_old_challenges
-from tenants.services.sessions import forget_old_tokens
+from tenants.services.sessions import forget_old_sessions, forget_old_tokens
 
 periodic("tenants.sweep_sign_in", timedelta(days=1))
+periodic("tenants.sweep_expired_grants", timedelta(minutes=1))
 
 
 @shared_task(name="tenants.sweep_sign_in")
 def sweep_sign_in() -> None:
-    """Forget codes, links and tokens that can't be used any more."""
+    """Forget codes, links, sessions and tokens that can't be used any more."""
     forget_old_challenges()
     forget_old_links()
     forget_old_tokens()
+    forget_old_sessions()
+
+
+@shared_task(name="tenants.sweep_expired_grants")
+def sweep_expired_grants() -> None:
+    """End what ran out, and the sessions that leaned on it."""
+    services.sweep_expired_grants()

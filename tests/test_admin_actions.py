@@ -22,6 +22,7 @@ from devices.services import register_device
 from devices.tests.factories import make_command, make_controller, make_device
 from tenants.models import Branch, Chain, Grant, Role, SignInLink, User
 from tenants.tests.factories import make_branch, make_chain, make_grant, make_people, make_user
+from tenants.tests.signing_in import sign_in
 
 pytestmark = pytest.mark.django_db
 
@@ -30,7 +31,7 @@ pytestmark = pytest.mark.django_db
 def erin(client: Client) -> User:
     """Signed in; she holds everything on the platform."""
     user = make_people().erin
-    client.force_login(user)
+    sign_in(client, user)
     return user
 
 
@@ -39,7 +40,7 @@ def helper(client: Client) -> User:
     """Signed in; support staff."""
     user = make_user()
     make_grant(user=user, role="support")
-    client.force_login(user)
+    sign_in(client, user)
     return user
 
 
@@ -282,7 +283,7 @@ def test_sign_in_link_works_once(client: Client, erin: User) -> None:
 def test_closed_account_is_signed_out_everywhere(client: Client, erin: User) -> None:
     people = make_people()
     browser = Client()
-    browser.force_login(people.alice)
+    sign_in(browser, people.alice)
 
     _press(client, people.alice, "deactivate")
 

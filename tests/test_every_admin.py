@@ -36,6 +36,7 @@ from devices.services.telemetry import Event, store_telemetry
 from devices.tests.factories import make_command, make_controller, make_device
 from tenants.models import Branch, Chain, Grant, Role, User
 from tenants.tests.factories import make_branch, make_chain, make_grant, make_people, make_user
+from tenants.tests.signing_in import sign_in
 
 pytestmark = pytest.mark.django_db
 
@@ -118,7 +119,7 @@ def _url(each: ScopedAdmin, page: str, *args: object) -> str:
 
 
 def _as(client: Client, user: User) -> Client:
-    client.force_login(user)
+    sign_in(client, user)
     return client
 
 

@@ -11,6 +11,7 @@ from devices.models import Command
 from devices.tests.api_client import Api
 from tenants.models import User
 from tenants.tests.factories import make_people, make_phone, make_user
+from tenants.tests.signing_in import sign_in
 
 pytestmark = pytest.mark.django_db
 
@@ -19,7 +20,7 @@ NO_KEYS = ["\0", "a\0b", "\x7f", "ключ", "x" * 201]
 
 def signed_in(user: User) -> Client:
     client = Client()
-    client.force_login(user)
+    sign_in(client, user)
     return client
 
 

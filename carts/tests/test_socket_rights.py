@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 from channels.db import database_sync_to_async as in_database
-from django.contrib.sessions.models import Session
 from django.db import OperationalError, connection, transaction
 from django.test import Client
 
@@ -15,8 +14,9 @@ from carts.tests.factories import make_cart, make_rental
 from carts.tests.test_sockets import Page, opened_page
 from core.live import announce
 from devices.events import PresenceChanged
-from tenants.models import Grant, Role, User
+from tenants.models import BrowserSession, Grant, Role, User
 from tenants.tests.factories import People, make_people, make_user
+from tenants.tests.signing_in import sign_in
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -41,7 +41,7 @@ def end_grant(user: User) -> None:
 
 
 def end_sessions(user: User) -> None:
-    Session.objects.all().delete()
+    BrowserSession.objects.all().delete()
 
 
 def change_password(user: User) -> None:
@@ -168,7 +168,7 @@ def test_page_has_the_parts_its_reader_may_see(permissions: list[str]) -> None:
     people = make_people()
     rental = make_rental(cart=make_cart(branch=people.branch), customer=people.dora)
     client = Client()
-    client.force_login(make_watcher(people, *permissions))
+    sign_in(client, make_watcher(people, *permissions))
 
     html = client.get(f"/control/branches/{people.branch.pk}").content.decode()
 

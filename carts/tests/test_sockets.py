@@ -20,6 +20,7 @@ from devices.events import PresenceChanged
 from devices.services import record_birth
 from tenants.models import User
 from tenants.tests.factories import make_people, make_phone, make_user
+from tenants.tests.signing_in import sign_in
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -36,7 +37,7 @@ class Page:
         cookie = ""
         if user is not None:
             client = Client()
-            client.force_login(user)
+            sign_in(client, user)
             cookie = f"{settings.SESSION_COOKIE_NAME}={client.cookies[settings.SESSION_COOKIE_NAME].value}"
         headers = [
             (b"host", b"testserver"),

@@ -5,7 +5,6 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from django.contrib import messages
-from django.contrib.auth import login
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -24,9 +23,9 @@ from core.keys import key_of_form
 from core.views import error_page, say
 from tenants import access
 from tenants.models import Branch, User
+from tenants.requester import sign_in
 from tenants.services import otp
 
-BACKEND = "django.contrib.auth.backends.ModelBackend"
 _PHONE, _BINDING = "otp_phone", "otp_binding"
 
 
@@ -241,7 +240,7 @@ def _sign_in(request: HttpRequest, phone_number: str, typed: str) -> None:
         address=client_address(request),
         language=get_language() or "en",
     )
-    login(request, customer, backend=BACKEND)
+    sign_in(request, customer, method="phone")
     for key in (_PHONE, _BINDING):
         request.session.pop(key, None)
 

@@ -13,7 +13,7 @@ class Api:
     """Somebody's program; nobody's when `user` is None. Paths go below `/api/`."""
 
     def __init__(self, user: User | None) -> None:
-        self._headers = {"Authorization": f"Bearer {issue_access_token(user)}"} if user else {}
+        self._headers = {"Authorization": f"Bearer {issue_access_token(user, second_factor=True)}"} if user else {}
 
     def get(self, path: str, **query: Any) -> HttpResponse:
         return Client().get(f"/api/{path}", query, headers=self._headers)

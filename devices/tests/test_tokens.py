@@ -99,7 +99,7 @@ def test_revoked_device_is_out_at_once() -> None:
 def test_persons_token_opens_nothing_of_a_device(method: str, leaf: str) -> None:
     people, device = make_people(), make_device()
 
-    response = ask(issue_access_token(people.erin), method, f"/api/devices/{device.pk}/{leaf}", {})
+    response = ask(issue_access_token(people.erin, second_factor=True), method, f"/api/devices/{device.pk}/{leaf}", {})
 
     assert response.status_code == 401
 

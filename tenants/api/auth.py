@@ -87,7 +87,7 @@ class OtpVerifyView(APIView):
             address=client_address(request._request),
             language=get_language() or "en",
         )
-        pair = issue_tokens(customer)
+        pair = issue_tokens(customer, second_factor=False)
         return Response({"access": pair.access, "refresh": pair.refresh})
 
 

@@ -5,12 +5,14 @@ from tenants.services.otp import request_otp, verify_otp
 from tenants.services.people import (
     create_person,
     deactivate_person,
+    end_access,
     ensure_customer,
     ensure_customer_grant,
     ensure_user,
     grant_role,
     reactivate_person,
     revoke_grant,
+    sweep_expired_grants,
     update_person,
 )
 from tenants.services.roles import create_role, delete_role, update_role
@@ -23,6 +25,7 @@ __all__ = [
     "create_sign_in_link",
     "deactivate_person",
     "delete_role",
+    "end_access",
     "ensure_customer",
     "ensure_customer_grant",
     "ensure_user",
@@ -32,6 +35,7 @@ __all__ = [
     "refresh_tokens",
     "request_otp",
     "revoke_grant",
+    "sweep_expired_grants",
     "update_person",
     "update_role",
     "use_sign_in_link",

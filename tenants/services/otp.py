@@ -23,7 +23,6 @@ from django.utils.translation import gettext_lazy as _
 from core.errors import InvalidInput, NotAllowed, Unavailable
 from core.limits import Limit, take
 from core.sms import OtpText, SmsError, gateway
-from tenants import access
 from tenants.models import OtpChallenge, User
 from tenants.phones import region_of
 from tenants.services.people import ensure_customer
@@ -100,12 +99,12 @@ def verify_otp(*, phone: str, code: str, binding: str, address: str) -> None:
 def sign_in_with_code(*, phone: str, code: str, binding: str, address: str, language: str) -> User:
     """The customer with this phone, made when new, for the code that was sent to it. Raises `InvalidInput`.
 
-    `NotAllowed` for people without an active account, and for staff and managers: a phone alone, which a stranger may
-    take over at a counter of the operator, opens no back office.
+    `NotAllowed` for people without an active account. Staff and managers come in as customers: a phone alone, which a
+    stranger may take over at a counter of the operator, is no second factor.
     """
     verify_otp(phone=phone, code=code, binding=binding, address=address)
     customer = ensure_customer(phone=phone, language=language)
-    if not customer.is_active or access.is_platform_staff(customer) or access.is_manager(customer):
+    if not customer.is_active:
         raise NotAllowed
     return customer
 

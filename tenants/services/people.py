@@ -5,6 +5,7 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models import F
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from core.compiled import Lookup
@@ -65,6 +66,7 @@ def deactivate_person(*, user: User, actor: User) -> None:
         open_row = User.objects.filter(pk=user.pk, is_active=True)
         if open_row.update(is_active=False, token_version=F("token_version") + 1):
             _note_account(user, "open", "closed", actor)
+            access.rights_changed(user.pk)
             RefreshToken.objects.filter(user=user).delete()
             SignInLink.objects.filter(user=user, used_at__isnull=True).delete()
 
@@ -106,6 +108,7 @@ def grant_role(
     if not created:
         kept.expires_at = expires_at
         kept.save(update_fields=["expires_at"])
+    access.rights_changed(user.pk)
     note("granted", kept, actor=actor, user=str(user.pk), role=role)
     return kept
 
@@ -117,7 +120,29 @@ def revoke_grant(*, grant: Grant, actor: User) -> None:
     """
     if not access.holds_all(actor, grant.role.permissions, grant.branch or grant.chain):
         raise NotAllowed(_("You can't take a role that may do more than you may."))
-    delete_row(grant, actor=actor)
+    with transaction.atomic():
+        delete_row(grant, actor=actor)
+        end_access(grant.user_id, back_office=grant.role.code != RoleCode.CUSTOMER)
+
+
+def end_access(user_id: UUID, *, back_office: bool = True) -> None:
+    """What somebody could do changes now; of the back office, whoever is signed in as them is signed out everywhere."""
+    access.rights_changed(user_id)
+    if back_office:
+        User.objects.filter(pk=user_id).update(token_version=F("token_version") + 1)
+        RefreshToken.objects.filter(user=user_id).delete()
+
+
+def sweep_expired_grants() -> int:
+    """Take the grants that ran out; whoever is signed in with one is signed out. Returns how many."""
+    ended = 0
+    for grant in Grant.objects.filter(expires_at__lte=timezone.now()).select_related("role"):
+        with transaction.atomic():
+            if Grant.objects.filter(pk=grant.pk, expires_at__lte=timezone.now()).delete()[0]:
+                note("ran out", grant, actor="clock", user=str(grant.user_id), role=grant.role.code)
+                end_access(grant.user_id, back_office=grant.role.code != RoleCode.CUSTOMER)
+                ended += 1
+    return ended
 
 
 def ensure_customer_grant(*, user: User, branch: Branch) -> None:

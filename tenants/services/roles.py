@@ -9,7 +9,7 @@ from core.errors import NotAllowed
 from core.rows import delete_row, save_row
 from tenants import access
 from tenants.enums import RoleCode
-from tenants.models import Role, User
+from tenants.models import Grant, Role, User
 
 
 def create_role(*, code: str, name: str, permissions: Collection[str], actor: User) -> Role:
@@ -32,6 +32,7 @@ def update_role(*, role: Role, name: str, permissions: Collection[str] | None = 
                 raise NotAllowed(_("This role holds everything and stays so."))
             _require_all(actor, moved)
             changes["permissions"] = list(permissions)
+            access.rights_changed(*Grant.objects.filter(role=stored).values_list("user_id", flat=True))
         return save_row(stored, changes=changes, actor=actor)
 
 

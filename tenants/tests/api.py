@@ -10,7 +10,7 @@ from tenants.services.sessions import issue_access_token
 
 def client_of(user: User | None) -> Client:
     """A client with the person's bearer token; without a person, with none."""
-    headers = {"Authorization": f"Bearer {issue_access_token(user)}"} if user else {}
+    headers = {"Authorization": f"Bearer {issue_access_token(user, second_factor=True)}"} if user else {}
     return Client(headers=headers)
 
 

@@ -13,6 +13,7 @@ from tenants.models import OtpChallenge, RefreshToken, User
 from tenants.services import issue_tokens
 from tenants.tests.api import client_of, problem
 from tenants.tests.factories import People, make_user
+from tenants.tests.signing_in import sign_in
 
 pytestmark = pytest.mark.django_db
 PHONE = "+972501234567"
@@ -121,7 +122,7 @@ def test_other_methods_are_refused(path: str, method: str) -> None:
 
 
 def test_refresh_gives_a_new_pair_and_each_works_once() -> None:
-    pair = issue_tokens(make_user())
+    pair = issue_tokens(make_user(), second_factor=True)
 
     renewed = post("token/refresh", {"refresh": pair.refresh})
     again = post("token/refresh", {"refresh": pair.refresh})
@@ -146,7 +147,7 @@ def test_revoked_token_is_refused_with_the_envelope(people: People) -> None:
 @pytest.mark.parametrize("header", ["Bearer", "Bearer ", "Bearer x", "bearer a.b.c", "Bearer \xff\xfe", "BEARER a b c"])
 def test_header_that_holds_no_token_of_ours_is_refused_not_ignored(people: People, header: str) -> None:
     client = Client(headers={"Authorization": header})
-    client.force_login(people.alice)
+    sign_in(client, people.alice)
 
     problem(client.get("/api/branches"), 401)
 
@@ -171,7 +172,7 @@ def test_token_of_a_person_is_no_devices(people: People) -> None:
 
 def test_session_of_a_browser_reads_and_needs_a_csrf_token_to_write(people: People) -> None:
     client = Client(enforce_csrf_checks=True)
-    client.force_login(people.erin)
+    sign_in(client, people.erin)
 
     assert client.get("/api/chains").status_code == 200
     problem(client.post("/api/chains", {"name": "X", "slug": "x"}, content_type="application/json"), 403)

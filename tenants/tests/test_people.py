@@ -23,6 +23,7 @@ from tenants.services import (
 )
 from tenants.services.sessions import issue_access_token, user_of_token
 from tenants.tests.factories import People, make_grant, make_user
+from tenants.tests.signing_in import sign_in
 
 pytestmark = pytest.mark.django_db
 
@@ -82,9 +83,9 @@ def test_change_of_a_person_leaves_what_others_changed_meanwhile(people: People)
 
 def test_closed_account_ends_everything_at_once(people: People) -> None:
     browser = Client()
-    browser.force_login(people.alice)
-    token = issue_access_token(people.alice)
-    issue_tokens(people.alice)
+    sign_in(browser, people.alice)
+    token = issue_access_token(people.alice, second_factor=True)
+    issue_tokens(people.alice, second_factor=True)
     create_sign_in_link(user=people.alice, next_path="/control/")
 
     deactivate_person(user=people.alice, actor=people.erin)
@@ -99,13 +100,13 @@ def test_closed_account_ends_everything_at_once(people: People) -> None:
 
 def test_reopened_account_does_not_revive_old_sessions(people: People) -> None:
     browser = Client()
-    browser.force_login(people.alice)
+    sign_in(browser, people.alice)
     deactivate_person(user=people.alice, actor=people.erin)
 
     reactivate_person(user=people.alice, actor=people.erin)
 
     assert browser.get("/control/").status_code == 302
-    browser.force_login(_again(people.alice))
+    sign_in(browser, _again(people.alice))
     assert browser.get("/control/").status_code == 200
 
 
@@ -113,7 +114,7 @@ def test_reopened_account_would_revive_old_sessions_control(people: People, monk
     """Bound to the password alone, as Django has it, the old session works again: the test above can fail."""
     monkeypatch.delattr(User, "_get_session_auth_hash")
     browser = Client()
-    browser.force_login(people.alice)
+    sign_in(browser, people.alice)
     deactivate_person(user=people.alice, actor=people.erin)
 
     reactivate_person(user=people.alice, actor=people.erin)

@@ -38,22 +38,22 @@ def lifetime(token: str) -> timedelta:
 def test_customers_keep_tokens_long_and_staff_do_not(
     people: People, who: str, access: timedelta, renewable: timedelta
 ) -> None:
-    pair = issue_tokens(getattr(people, who))
+    pair = issue_tokens(getattr(people, who), second_factor=True)
 
     assert lifetime(pair.access) == access
     assert abs(RefreshToken.objects.get().expires_at - timezone.now() - renewable) < timedelta(seconds=5)
 
 
 def test_access_token_stands_for_its_person(people: People) -> None:
-    assert user_of_token(issue_access_token(people.alice)) == people.alice
+    assert user_of_token(issue_access_token(people.alice, second_factor=True)) == people.alice
 
 
 def test_access_token_dies_with_the_account_and_with_its_version(people: People) -> None:
-    token = issue_access_token(people.alice)
+    token = issue_access_token(people.alice, second_factor=True)
 
     User.objects.filter(pk=people.alice.pk).update(token_version=F("token_version") + 1)
     raised = user_of_token(token)
-    newer = issue_access_token(User.objects.get(pk=people.alice.pk))
+    newer = issue_access_token(User.objects.get(pk=people.alice.pk), second_factor=True)
     User.objects.filter(pk=people.alice.pk).update(is_active=False)
 
     assert (raised, user_of_token(newer)) == (None, None)
@@ -71,7 +71,7 @@ def test_access_token_of_nobody_is_nobodys(subject: str) -> None:
 
 @pytest.mark.django_db
 def test_refresh_token_is_replaced_by_its_successor() -> None:
-    first = issue_tokens(make_user(phone=make_phone()))
+    first = issue_tokens(make_user(phone=make_phone()), second_factor=True)
     second = refresh_tokens(refresh=first.refresh)
     third = refresh_tokens(refresh=second.refresh)
 
@@ -82,7 +82,7 @@ def test_refresh_token_is_replaced_by_its_successor() -> None:
 @pytest.mark.django_db
 def test_refresh_token_that_comes_twice_ends_its_family_and_no_other() -> None:
     user = make_user()
-    stolen, other_phone = issue_tokens(user), issue_tokens(user)
+    stolen, other_phone = issue_tokens(user, second_factor=True), issue_tokens(user, second_factor=True)
     successor = refresh_tokens(refresh=stolen.refresh)
 
     assert refresh(stolen.refresh) is None
@@ -92,7 +92,7 @@ def test_refresh_token_that_comes_twice_ends_its_family_and_no_other() -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_refresh_token_used_twice_at_once_leaves_no_family() -> None:
-    pair = issue_tokens(make_user())
+    pair = issue_tokens(make_user(), second_factor=True)
 
     answers = race(lambda: refresh(pair.refresh), times=6)
 
@@ -105,7 +105,7 @@ def test_refresh_token_used_twice_at_once_leaves_no_family() -> None:
 @pytest.mark.django_db(transaction=True)
 def test_refresh_token_used_twice_at_once_leaves_no_family_control(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the row's lock several get successors that live on."""
-    pair = issue_tokens(make_user())
+    pair = issue_tokens(make_user(), second_factor=True)
     everybody_read = Barrier(6)
     first = QuerySet.first
 
@@ -126,7 +126,7 @@ def test_refresh_token_used_twice_at_once_leaves_no_family_control(monkeypatch: 
 @pytest.mark.django_db
 @pytest.mark.parametrize("change", [{"expires_at": timezone.now() - timedelta(seconds=1)}, {"user__is_active": False}])
 def test_refresh_token_dies_of_age_and_with_the_account(change: dict[str, object]) -> None:
-    pair = issue_tokens(make_user())
+    pair = issue_tokens(make_user(), second_factor=True)
     if "user__is_active" in change:
         User.objects.update(is_active=False)
     else:
@@ -143,14 +143,14 @@ def test_refresh_token_nobody_issued_is_refused(token: str) -> None:
 
 @pytest.mark.django_db
 def test_database_holds_no_refresh_token_that_works() -> None:
-    pair = issue_tokens(make_user())
+    pair = issue_tokens(make_user(), second_factor=True)
 
     assert pair.refresh not in str(RefreshToken.objects.values())
     assert refresh(RefreshToken.objects.get().token_hash) is None
 
 
 def test_access_token_is_no_refresh_token_and_the_other_way_round(people: People) -> None:
-    pair = issue_tokens(people.dora)
+    pair = issue_tokens(people.dora, second_factor=True)
 
     assert refresh(pair.access) is None
     assert user_of_token(pair.refresh) is None

@@ -1,40 +1,22 @@
-"""Sign-in of staff and managers; customers sign in where they rent."""
+"""Ways in that are not allauth's, and where people land; customers sign in where they rent."""
 
-from datetime import timedelta
-
-from django.contrib.auth import login, logout
-from django.contrib.auth.views import LoginView
+from allauth.account.internal.flows.login import perform_login, record_authentication
+from allauth.account.models import Login
+from allauth.mfa.utils import is_mfa_enabled
+from django.contrib.auth import logout
+from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.utils.http import url_has_allowed_host_and_scheme
-from django.views.decorators.http import require_http_methods, require_POST
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme, urlencode
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from core.addresses import client_address
 from core.errors import DomainError
-from core.limits import Limit, take
 from core.views import error_page
+from tenants import access
+from tenants.requester import PROVEN_BY, methods_of
 from tenants.services import use_sign_in_link
-
-BACKEND = "django.contrib.auth.backends.ModelBackend"
-
-
-class SignIn(LoginView):
-    """E-mail and password; ten tries an hour for each address and name, whether right or wrong."""
-
-    template_name = "tenants/sign_in.html"
-
-    def post(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
-        hour = timedelta(hours=1)
-        name = request.POST.get("username", "")[:254].lower()
-        limits = [
-            Limit(f"sign-in:address:{client_address(request)}", 30, hour),
-            Limit(f"sign-in:name:{name}", 10, hour),
-        ]
-        try:
-            take(limits, fail_closed=True)
-        except DomainError as error:
-            return error_page(request, error)
-        return super().post(request, *args, **kwargs)
 
 
 @require_http_methods(["GET", "POST"])
@@ -46,8 +28,39 @@ def sign_in_link(request: HttpRequest, token: str) -> HttpResponse:
         link = use_sign_in_link(token=token)
     except DomainError as error:
         return error_page(request, error)
-    login(request, link.user, backend=BACKEND)
-    return redirect(link.next_path)
+    if request.user.is_authenticated:
+        logout(request)
+    record_authentication(request, link.user, method="link")
+    # allauth asks for the second factor of whoever has one, before it signs in.
+    login = Login(user=link.user, email_verification="none", redirect_url=link.next_path)
+    response: HttpResponse = perform_login(request, login)
+    return response
+
+
+@never_cache
+@require_safe
+@login_required
+def second_factor(request: HttpRequest) -> HttpResponse:
+    """Where staff and managers without a second factor in this session are sent: to give it, or to set one up."""
+    following = request.GET.get("next", "")
+    if not url_has_allowed_host_and_scheme(following, allowed_hosts={request.get_host()}):
+        following = reverse("tenants:home")
+    user = access.person(request.user)
+    if is_mfa_enabled(user):
+        return redirect(f"{reverse('mfa_reauthenticate')}?{urlencode({'next': following})}")
+    proven = bool(methods_of(request.session, user) & PROVEN_BY)
+    return render(request, "tenants/second_factor.html", {"proven": proven, "next": following})
+
+
+@never_cache
+@require_safe
+@login_required
+def home(request: HttpRequest) -> HttpResponse:
+    """Where somebody lands who signed in without saying what for."""
+    user = access.person(request.user)
+    if access.is_platform_staff(user):
+        return redirect("admin:index")
+    return redirect("carts:branch-list" if access.is_trusted(user) else "carts:customer-history")
 
 
 @require_POST

@@ -41,4 +41,4 @@ class Command(BaseCommand):
                 grant_role(user=user, role=role)
             else:
                 raise CommandError(f"--role {role} needs --branch")
-        self.stdout.write(issue_access_token(user))
+        self.stdout.write(issue_access_token(user, second_factor=True))

@@ -1,0 +1,107 @@
+"""Who did what to which thing: one append-only table for every app (decision 11)."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import models
+
+from core.models import ActorKind, AuditEntry
+from core.places import place_of
+from core.request_id import current_request_id
+from core.secrets import EncryptedTextField
+
+HIDDEN = "•"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """From where something is done: the address of a request, who acts as the actor, the personal token used."""
+
+    address: str | None = None
+    behind: UUID | None = None
+    token: UUID | None = None
+
+
+_origin: ContextVar[Origin] = ContextVar("audit_origin", default=Origin())  # noqa: B039 (frozen)
+
+
+@contextmanager
+def origin(known: Origin) -> Iterator[None]:
+    """Whatever is recorded inside comes from there."""
+    before = _origin.set(known)
+    try:
+        yield
+    finally:
+        _origin.reset(before)
+
+
+def amend_origin(*, behind: UUID | None = None, token: UUID | None = None) -> None:
+    """Add what only became known while the request was served."""
+    now = _origin.get()
+    _origin.set(Origin(address=now.address, behind=behind or now.behind, token=token or now.token))
+
+
+def record(
+    action: str,
+    thing: models.Model,
+    *,
+    actor: object,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+    reason: str = "",
+) -> None:
+    """Append a row, in the transaction of the deed. `actor` is a person, or the name of a job. One query.
+
+    Values of personal and of encrypted fields are hidden: that they changed is told, what they were is not.
+    """
+    known = _origin.get()
+    chain, branch = place_of(thing)
+    kind, who, name = _actor(actor, known)
+    AuditEntry.objects.create(
+        actor_kind=kind,
+        actor_id=who,
+        actor_name=name,
+        behind_id=known.behind,
+        token_id=known.token,
+        action=action,
+        entity=thing._meta.label_lower,
+        entity_id=str(thing.pk),
+        chain_id=chain,
+        branch_id=branch,
+        before=_plain(type(thing), before),
+        after=_plain(type(thing), after),
+        reason=reason[:300],
+        address=known.address,
+        request_id=current_request_id.get(),
+    )
+
+
+def _actor(actor: object, known: Origin) -> tuple[ActorKind, UUID | None, str]:
+    key = getattr(actor, "pk", None)
+    if isinstance(key, UUID):
+        program = known.token is not None or bool(getattr(actor, "client_id", None))
+        return (ActorKind.PROGRAM if program else ActorKind.PERSON), key, ""
+    return ActorKind.JOB, None, str(actor or "system")[:80]
+
+
+def hidden_fields(model: type[models.Model]) -> frozenset[str]:
+    """Fields whose values go into no log and no audit row."""
+    encrypted = {field.name for field in model._meta.get_fields() if isinstance(field, EncryptedTextField)}
+    return frozenset(getattr(model, "personal_fields", ())) | encrypted
+
+
+def _plain(model: type[models.Model], values: Mapping[str, Any] | None) -> Any:
+    if values is None:
+        return None
+    hidden = hidden_fields(model)
+    shown = {
+        name: HIDDEN if name in hidden and value else value.pk if isinstance(value, models.Model) else value
+        for name, value in values.items()
+    }
+    return json.loads(json.dumps(shown, cls=DjangoJSONEncoder, default=str))

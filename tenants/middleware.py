@@ -1,0 +1,103 @@
+"""Who is asking, for every request; and what nobody may do in the state they are in."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.http import urlencode
+from django.utils.translation import gettext_lazy as _
+
+from core import audit
+from core.addresses import client_address
+from core.errors import NotAllowed
+from core.views import error_page, problem_body
+from tenants import access
+from tenants.models import BrowserSession, User
+from tenants.requester import requester_of
+from tenants.session_store import hash_of
+
+GetResponse = Callable[[HttpRequest], HttpResponse]
+
+# Where staff and managers get without a second factor: to the pages that take one, and to those of customers, where
+# they count as customers until then.
+OPEN_TO_ALL = ("/auth/", "/s/", "/r/", "/me/", "/i18n/", "/healthz", "/static/")
+# What somebody who looks at the product as another role may still send.
+LEAVING = ("/auth/leave", "/auth/sign-out", "/i18n/")
+# What is another's alone, whoever acts as them.
+PRIVATE = (
+    "/auth/security",
+    "/auth/sessions",
+    "/auth/tokens",
+    "/auth/2fa",
+    "/auth/password",
+    "/auth/email",
+    "/api/auth/",
+)
+SEEN_EVERY = timedelta(minutes=5)
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class SecondFactorMissing(NotAllowed):
+    """Staff and managers reach nothing without one."""
+
+    code = "second-factor-required"
+    title = _("Confirm that it is you with your second factor")
+
+
+class RequesterMiddleware:
+    """Puts whoever is asking, with their powers, on the request; after Django's session and authentication."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        with audit.origin(audit.Origin(address=client_address(request) or None)):
+            signed_in = request.user
+            request.signed_in = signed_in  # type: ignore[attr-defined]  # who it is without acting as somebody
+            # Evaluates Django's lazy object.
+            user = requester_of(request.session, signed_in) if signed_in.is_authenticated else signed_in
+            if not user.is_authenticated:
+                return self.get_response(request)
+            request.user = user
+            if user.powers.behind:
+                audit.amend_origin(behind=user.powers.behind)
+            _note_session(request)
+            refusal = _refusal(request, user)
+            return refusal or self.get_response(request)
+
+
+def _refusal(request: HttpRequest, user: User) -> HttpResponse | None:
+    path = request.path
+    if not user.powers.second_factor and not path.startswith(OPEN_TO_ALL) and access.is_trusted(user):
+        if path.startswith("/api/"):
+            return _refuse(request, SecondFactorMissing())
+        following = f"?{urlencode({'next': request.get_full_path()})}" if request.method in _SAFE else ""
+        return redirect(f"{reverse('tenants:second-factor')}{following}")
+    if user.powers.read_only and request.method not in _SAFE and not path.startswith(LEAVING):
+        return _refuse(request, NotAllowed(_("You are looking at this as another role: nothing can be changed.")))
+    if user.powers.behind and path.startswith(PRIVATE):
+        return _refuse(request, NotAllowed(_("You are acting as somebody else: this is theirs alone.")))
+    return None
+
+
+def _refuse(request: HttpRequest, error: NotAllowed) -> HttpResponse:
+    if request.path.startswith("/api/"):
+        return JsonResponse(problem_body(error), status=error.status, content_type="application/problem+json")
+    return error_page(request, error)
+
+
+def _note_session(request: HttpRequest) -> None:
+    """When and from where a session was last used, for the list of one's sessions; a write every few minutes."""
+    now = timezone.now()
+    last = request.session.get("seen_at", 0)
+    if now.timestamp() - last < SEEN_EVERY.total_seconds() or not request.session.session_key:
+        return
+    request.session["seen_at"] = now.timestamp()
+    BrowserSession.objects.filter(pk=hash_of(request.session.session_key)).update(
+        seen_at=now,
+        address=client_address(request) or None,
+        user_agent=request.headers.get("User-Agent", "")[:300].replace("\x00", ""),
+    )

@@ -1,0 +1,23 @@
+"""Chains, branches, people, and who may do what where."""
+
+from tenants.models.grants import Grant, Invitation, Role, SupportAccess
+from tenants.models.people import User, UserManager
+from tenants.models.shops import Branch, Chain
+from tenants.models.sign_in import BrowserSession, Erasure, OtpChallenge, PersonalToken, RefreshToken, SignInLink
+
+__all__ = [
+    "Branch",
+    "BrowserSession",
+    "Chain",
+    "Erasure",
+    "Grant",
+    "Invitation",
+    "OtpChallenge",
+    "PersonalToken",
+    "RefreshToken",
+    "Role",
+    "SignInLink",
+    "SupportAccess",
+    "User",
+    "UserManager",
+]

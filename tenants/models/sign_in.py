@@ -1,0 +1,125 @@
+"""What lets somebody in."""
+
+from typing import ClassVar
+from uuid import uuid4
+
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.sessions.base_session import AbstractBaseSession
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from tenants.models.people import User
+
+
+class OtpChallenge(models.Model):
+    """A one-time code sent to a phone. Holds an HMAC, never the code."""
+
+    personal_fields: ClassVar[frozenset[str]] = frozenset({"phone"})
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    phone = models.CharField(max_length=16)
+    binding = models.CharField(max_length=64, help_text="Who asked: a browser session, or `api`.")
+    code_hmac = models.CharField(max_length=64)
+    guesses = models.PositiveSmallIntegerField(default=0)
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["phone", "-created_at"])]
+
+    def __str__(self) -> str:
+        return f"code for •••{self.phone[-4:]}"
+
+
+class SignInLink(models.Model):
+    """A link that signs one person in once. Holds a hash, never the token."""
+
+    token_hash = models.CharField(max_length=64, unique=True)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="sign_in_links")
+    next_path = models.CharField(max_length=200, default="/")
+    expires_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"link for {self.user}"
+
+
+class RefreshToken(models.Model):
+    """The right to a new access token, used once and replaced by its successor. Holds a hash, never the token."""
+
+    token_hash = models.CharField(max_length=64, unique=True)
+    family = models.UUIDField(db_index=True)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="refresh_tokens")
+    second_factor = models.BooleanField(default=False, help_text="Whether one was given when this family began.")
+    expires_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"refresh token of {self.user}"
+
+
+class PersonalToken(models.Model):
+    """A named key of a program that acts for a person, within scopes and for a time. Holds a hash, never the token."""
+
+    owner_path: ClassVar[str] = "user"
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="personal_tokens", verbose_name=_("person"))
+    name = models.CharField(_("name"), max_length=80)
+    token_hash = models.CharField(max_length=64, unique=True)
+    hint = models.CharField(max_length=8, help_text="Its last characters, to tell two apart.")
+    scopes = ArrayField(models.CharField(max_length=60), verbose_name=_("scopes"))
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    expires_at = models.DateTimeField(_("ends"))
+    last_used_at = models.DateTimeField(_("last used"), null=True, blank=True)
+    revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("personal token")
+        verbose_name_plural = _("personal tokens")
+        ordering = ["-created_at", "pk"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def in_force(self) -> bool:
+        """Neither revoked nor too old."""
+        return self.revoked_at is None and self.expires_at > timezone.now()
+
+
+class BrowserSession(AbstractBaseSession):
+    """A browser that is signed in. `session_key` is a hash of its cookie; `session_data` is encrypted."""
+
+    owner_path: ClassVar[str] = "user"
+    personal_fields: ClassVar[frozenset[str]] = frozenset({"address", "user_agent"})
+
+    session_key = models.CharField(max_length=64, primary_key=True)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, null=True, related_name="browser_sessions")
+    address = models.GenericIPAddressField(_("address"), null=True)
+    user_agent = models.CharField(_("browser"), max_length=300, blank=True)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    seen_at = models.DateTimeField(_("last seen"), null=True)
+
+    class Meta(AbstractBaseSession.Meta):
+        abstract = False
+        verbose_name = _("session")  # type: ignore[assignment]  # translated, as everywhere
+        verbose_name_plural = _("sessions")  # type: ignore[assignment]
+
+    @classmethod
+    def get_session_store_class(cls) -> type:
+        from tenants.session_store import SessionStore
+
+        return SessionStore
+
+
+class Erasure(models.Model):
+    """A person who was erased, so that a restored backup can be told again. Holds no personal data."""
+
+    user_id = models.UUIDField(unique=True)
+    at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return str(self.user_id)
