@@ -3,7 +3,15 @@
 from tenants.models.grants import Grant, Invitation, Role, SupportAccess
 from tenants.models.people import User, UserManager
 from tenants.models.shops import Branch, Chain
-from tenants.models.sign_in import BrowserSession, Erasure, OtpChallenge, PersonalToken, RefreshToken, SignInLink
+from tenants.models.sign_in import (
+    BrowserSession,
+    Erasure,
+    OtpChallenge,
+    PersonalToken,
+    RefreshToken,
+    Registration,
+    SignInLink,
+)
 
 __all__ = [
     "Branch",
@@ -15,6 +23,7 @@ __all__ = [
     "OtpChallenge",
     "PersonalToken",
     "RefreshToken",
+    "Registration",
     "Role",
     "SignInLink",
     "SupportAccess",

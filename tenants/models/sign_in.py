@@ -33,6 +33,30 @@ class OtpChallenge(models.Model):
         return f"code for •••{self.phone[-4:]}"
 
 
+class Registration(models.Model):
+    """An account that somebody asked for and that begins once the code mailed to its address comes back.
+
+    Holds hashes of the password and of the code. Each asker has a row and a code of their own: a stranger who asks for
+    the same address neither blocks its owner nor gets a password of theirs behind the owner's code.
+    """
+
+    personal_fields: ClassVar[frozenset[str]] = frozenset({"email", "name"})
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    email = models.EmailField(db_index=True)
+    password = models.CharField(max_length=128)
+    name = models.CharField(max_length=255, blank=True)
+    language = models.CharField(max_length=5)
+    code_hmac = models.CharField(max_length=64, blank=True, help_text="Empty where the address has an account.")
+    guesses = models.PositiveSmallIntegerField(default=0)
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"registration {self.pk}"
+
+
 class SignInLink(models.Model):
     """A link that signs one person in once. Holds a hash, never the token."""
 
@@ -71,6 +95,7 @@ class PersonalToken(models.Model):
     token_hash = models.CharField(max_length=64, unique=True)
     hint = models.CharField(max_length=8, help_text="Its last characters, to tell two apart.")
     scopes = ArrayField(models.CharField(max_length=60), verbose_name=_("scopes"))
+    second_factor = models.BooleanField(default=False, help_text="Whether one was given by whoever made it.")
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     expires_at = models.DateTimeField(_("ends"))
     last_used_at = models.DateTimeField(_("last used"), null=True, blank=True)
