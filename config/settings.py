@@ -67,7 +67,9 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "core.middleware.RequestIdMiddleware",
     "core.middleware.SecurityHeadersMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
@@ -75,9 +77,10 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "core.rates.RatesMiddleware",
+    "core.origins.OriginMiddleware",
     "tenants.middleware.RequesterMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
 ]
 
@@ -122,6 +125,8 @@ if timeout_ms := env.int("DATABASE_TIMEOUT_MS", 0):
 if name := env.str("TEST_DATABASE_NAME", ""):
     _database["TEST"] = {"NAME": name}
 DATABASES = {"default": _database}
+# The role the application runs as where another one migrates and owns the tables; that one gives it its rights.
+DATABASE_APP_ROLE: str = env.str("DATABASE_APP_ROLE", "")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL: str = env.str("REDIS_URL", "redis://127.0.0.1:6379/0")
@@ -174,8 +179,32 @@ SMS_TEMPLATE: str = env.str("SMS_TEMPLATE", "cartwise-otp")
 OTP_COUNTRIES: list[str] = env.list("OTP_COUNTRIES", default=["IL", "IR", "FR"])
 OTP_DAILY_BUDGET: int = env.int("OTP_DAILY_BUDGET", 5000)
 OTP_SENDS_PER_ADDRESS_PER_HOUR: int = env.int("OTP_SENDS_PER_ADDRESS_PER_HOUR", 30)
-# Addresses of proxies whose X-Forwarded-For is believed; empty means: only the peer's own address counts.
+# Proxies whose X-Forwarded-For is believed, as addresses or networks (10.0.0.0/8); empty: only the peer's own counts.
 TRUSTED_PROXIES: list[str] = env.list("TRUSTED_PROXIES", default=[])
+# Requests a minute by tier and class (core/rates.py); `address` is for all who share one, as a store's guests or the
+# customers of a mobile operator do. RATE_LIMITS changes some: {"program": {"write": 1200}}. The factor is for all.
+RATE_LIMIT_FACTOR: int = env.int("RATE_LIMIT_FACTOR", 1)
+_rate_limits: dict[str, dict[str, int]] = {
+    "anonymous": {"sign-in": 60, "write": 300, "read": 1200, "device": 300},
+    "customer": {"sign-in": 60, "write": 120, "read": 600},
+    "manager": {"sign-in": 60, "write": 300, "read": 1200},
+    "staff": {"sign-in": 60, "write": 600, "read": 2400},
+    "program": {"sign-in": 60, "write": 600, "read": 1200},
+    "device": {"device": 60},
+    "address": {"sign-in": 120, "write": 3000, "read": 12000, "device": 3000, "socket": 1200},
+}
+_given_limits: dict[str, dict[str, int]] = json.loads(env.str("RATE_LIMITS", "{}"))
+RATE_LIMITS: dict[str, dict[str, int]] = {
+    tier: {kind: most * RATE_LIMIT_FACTOR for kind, most in {**limits, **_given_limits.get(tier, {})}.items()}
+    for tier, limits in _rate_limits.items()
+}
+RATE_TIER = "tenants.tiers.tier_of"
+# Pages of these origins may call the REST API with a token of their own; never with our cookies.
+CORS_ALLOWED_ORIGINS: list[str] = env.list("CORS_ALLOWED_ORIGINS", default=[])
+CORS_URLS_REGEX = r"^/api/"
+CORS_ALLOW_CREDENTIALS = False
+CORS_ALLOW_HEADERS = ["accept", "accept-language", "authorization", "content-type", "idempotency-key", "x-request-id"]
+CORS_EXPOSE_HEADERS = ["RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-Id"]
 
 AUTH_USER_MODEL = "tenants.User"
 AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
@@ -205,6 +234,28 @@ ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = True
 ACCOUNT_MAX_EMAIL_ADDRESSES = 2
 ACCOUNT_CHANGE_EMAIL = True
 ACCOUNT_REAUTHENTICATION_REQUIRED = True
+ACCOUNT_EMAIL_NOTIFICATIONS = True
+ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+ACCOUNT_FORMS = {
+    "login": "tenants.forms.SignInForm",
+    "signup": "tenants.forms.SignUpForm",
+    "request_login_code": "tenants.forms.CodeRequestForm",
+    "confirm_login_code": "tenants.forms.SignInCodeForm",
+    "confirm_email_verification_code": "tenants.forms.AddressCodeForm",
+    "reset_password": "tenants.forms.ResetForm",
+    "confirm_password_reset_code": "tenants.forms.ResetCodeForm",
+    "reset_password_from_key": "tenants.forms.NewPasswordForm",
+    "add_email": "tenants.forms.EmailForm",
+    "reauthenticate": "tenants.forms.ConfirmForm",
+    "change_password": "tenants.forms.ChangePasswordForm",
+    "set_password": "tenants.forms.SetPasswordForm",
+}
+# Codes by mail: five guesses each. None is sent again within its page: that would answer otherwise for unknown addresses.
+ALLAUTH_USER_CODE_FORMAT = {"numeric": True, "length": 6, "dashed": False}
+ACCOUNT_LOGIN_BY_CODE_MAX_ATTEMPTS = ACCOUNT_EMAIL_VERIFICATION_BY_CODE_MAX_ATTEMPTS = 5
+ACCOUNT_PASSWORD_RESET_BY_CODE_MAX_ATTEMPTS = 5
+ACCOUNT_LOGIN_BY_CODE_TIMEOUT = ACCOUNT_EMAIL_VERIFICATION_BY_CODE_TIMEOUT = 10 * 60
+ACCOUNT_PASSWORD_RESET_BY_CODE_TIMEOUT = 10 * 60
 ACCOUNT_RATE_LIMITS = False  # ours count in Redis and fail closed (core/limits.py)
 MFA_ADAPTER = "tenants.allauth_adapters.MfaAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
@@ -223,6 +274,9 @@ SOCIALACCOUNT_STORE_TOKENS = False
 SOCIALACCOUNT_REQUESTS_TIMEOUT = 5
 # Google (OpenID Connect); without a client id the button is not there. The addresses are settings for the simulator.
 GOOGLE_CLIENT_ID: str = env.str("GOOGLE_CLIENT_ID", "")
+_authorize_url: str = env.str("GOOGLE_AUTHORIZE_URL", "https://accounts.google.com/o/oauth2/v2/auth")
+# Where a form of ours may lead besides ourselves: the button that sends people there.
+FORM_TARGETS: list[str] = ["/".join(_authorize_url.split("/")[:3])] if GOOGLE_CLIENT_ID else []
 SOCIALACCOUNT_PROVIDERS = {
     "google": {
         "APPS": [{"client_id": GOOGLE_CLIENT_ID, "secret": env.str("GOOGLE_CLIENT_SECRET", ""), "key": ""}]
@@ -230,7 +284,7 @@ SOCIALACCOUNT_PROVIDERS = {
         else [],
         "SCOPE": ["openid", "email", "profile"],
         "OAUTH_PKCE_ENABLED": True,
-        "AUTHORIZE_URL": env.str("GOOGLE_AUTHORIZE_URL", "https://accounts.google.com/o/oauth2/v2/auth"),
+        "AUTHORIZE_URL": _authorize_url,
         "ACCESS_TOKEN_URL": env.str("GOOGLE_TOKEN_URL", "https://oauth2.googleapis.com/token"),
         "ID_TOKEN_ISSUER": env.str("GOOGLE_ISSUER", "https://accounts.google.com"),
         "CERTS_URL": env.str("GOOGLE_CERTS_URL", "https://www.googleapis.com/oauth2/v1/certs"),
@@ -253,7 +307,10 @@ EMAIL_TIMEOUT = 5
 DEFAULT_FROM_EMAIL: str = env.str("DEFAULT_FROM_EMAIL", "CartWise <no-reply@cartwise.example>")
 SESSION_COOKIE_AGE = 30 * 24 * 3600
 SESSION_COOKIE_SAMESITE = "Lax"
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PRODUCTION
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = PRODUCTION
+# Pages carry the token they need.
+CSRF_COOKIE_HTTPONLY = LANGUAGE_COOKIE_HTTPONLY = True
+LANGUAGE_COOKIE_SAMESITE = "Lax"
 SECURE_SSL_REDIRECT = PRODUCTION and env.bool("SECURE_SSL_REDIRECT", True)
 SECURE_HSTS_SECONDS = 31_536_000 if PRODUCTION else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = PRODUCTION
@@ -281,6 +338,7 @@ STORAGES = {
 WHITENOISE_USE_FINDERS = not PRODUCTION
 # Look at the files anew each time, so that an edit shows; production has them hashed and collected.
 WHITENOISE_AUTOREFRESH = not PRODUCTION
+WHITENOISE_ALLOW_ALL_ORIGINS = False
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [

@@ -9,6 +9,8 @@ class CoreConfig(AppConfig):
 
     def ready(self) -> None:
         import core.connections  # noqa: F401 (connects a receiver)
+        from core.database_rights import grant_rights
         from core.schedule import upsert_periodic_tasks
 
+        post_migrate.connect(grant_rights, sender=self, dispatch_uid="core.grant_rights")
         post_migrate.connect(upsert_periodic_tasks, dispatch_uid="core.upsert_periodic_tasks")

@@ -45,6 +45,8 @@ class OutboxMessage(models.Model):
 class StateChange(models.Model):
     """History of every life cycle, append only."""
 
+    append_only = True
+
     entity = models.CharField(max_length=60)
     entity_id = models.UUIDField()
     field = models.CharField(_("field"), max_length=40)

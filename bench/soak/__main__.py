@@ -92,8 +92,7 @@ def _postgres() -> Iterator[Mapping[str, str]]:
         # No autovacuum: its moment would change plans, and with them which of two equals comes first.
         servers = Servers.plan(layout, absent, postgres_settings=VOLATILE | {"autovacuum": "off"})
         supervisor.start(*servers.services())
-        assert servers.cluster is not None
-        servers.cluster.create_database()
+        servers.create_database()
         yield servers.environment(absent) | absent
     finally:
         supervisor.stop()

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from deploy.stack.application import Application
@@ -11,6 +12,9 @@ from deploy.stack.layout import AlreadyRunning, Layout, PortTaken, write_private
 from deploy.stack.postgres import NoServiceAccount
 from deploy.stack.servers import Servers
 from deploy.stack.supervisor import StartFailed, StopRequested, Supervisor
+
+# Only the role that owns the tables can do it; everything else runs as the application.
+OWNERS_COMMAND = "migrate"
 
 
 def main(arguments: list[str]) -> int:
@@ -57,8 +61,9 @@ def _start(layout: Layout, supervisor: Supervisor) -> None:
         say(f"PostgreSQL's account cannot reach {layout.var}; its data is in {servers.cluster.home}")
     application = Application.plan(layout, servers, os.environ)
     supervisor.start(*servers.services())
-    if servers.cluster is not None:
-        servers.cluster.create_database()
+    servers.create_database()
+    if servers.cluster is None and not os.environ.get("DATABASE_APP_ROLE"):
+        say("DATABASE_URL is yours and has one role: the application could change what the audit says about it")
     with_pi = os.environ.get("SIMULATED_PI") != "0"
     prepare = application.prepare(enrol=with_pi)
     if application.schema_is_current():
@@ -92,7 +97,7 @@ def manage(layout: Layout, arguments: list[str]) -> int:
     """
     running = layout.read_run()
     if running is not None:
-        return _manage(arguments, running["environment"])
+        return _manage(arguments, running["environment"], running["as_owner"])
     layout.create()
     try:
         held = layout.lock()
@@ -105,10 +110,10 @@ def manage(layout: Layout, arguments: list[str]) -> int:
             servers = Servers.plan(layout, os.environ)
             application = Application.plan(layout, servers, os.environ)
             supervisor.start(*servers.services())
-            if servers.cluster is not None and servers.cluster.create_database():
+            if servers.create_database():
                 supervisor.start(application.prepare(enrol=False))
                 application.take_prepared()
-            return _manage(arguments, application.environment)
+            return _manage(arguments, application.environment, application.as_owner)
         except (StartFailed, NoServiceAccount, PortTaken) as failure:
             return _refuse(str(failure))
         except StopRequested:
@@ -117,8 +122,10 @@ def manage(layout: Layout, arguments: list[str]) -> int:
             supervisor.stop()
 
 
-def _manage(arguments: list[str], environment: dict[str, str]) -> int:
+def _manage(arguments: list[str], environment: dict[str, str], as_owner: Mapping[str, str]) -> int:
     root = Path(__file__).resolve().parents[2]
+    if arguments[:1] == [OWNERS_COMMAND]:
+        environment = {**environment, **as_owner}
     # Only the command's own output: what the services log on the way is for the logs of a stack.
     environment = {"LOG_LEVEL": "WARNING", **os.environ, **environment}
     return subprocess.run([sys.executable, "manage.py", *arguments], cwd=root, env=environment).returncode

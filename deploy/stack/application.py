@@ -37,6 +37,8 @@ class Application:
     sms_port: int
     rs485_port: int
     environment: dict[str, str]
+    # What migrates is told this instead: the address of the role that owns the tables.
+    as_owner: dict[str, str]
 
     @classmethod
     def plan(cls, layout: Layout, servers: Servers, given: Mapping[str, str]) -> "Application":
@@ -52,7 +54,18 @@ class Application:
         environment = servers.environment(given) | {name: given.get(name) or value for name, value in own.items()}
         # Given relative to the project, needed by processes that run elsewhere.
         environment["VAR_DIR"] = own["VAR_DIR"]
-        return cls(layout=layout, web_socket=web, sms_port=sms, rs485_port=rs485, environment=environment)
+        as_owner: dict[str, str] = {}
+        if servers.cluster is not None:
+            as_owner["DATABASE_URL"] = servers.cluster.url
+            environment["DATABASE_URL"] = servers.cluster.app_url
+        return cls(
+            layout=layout,
+            web_socket=web,
+            sms_port=sms,
+            rs485_port=rs485,
+            environment=environment,
+            as_owner=as_owner,
+        )
 
     @property
     def web_port(self) -> int:
@@ -79,6 +92,7 @@ class Application:
             "redis_url": self._known("REDIS_URL"),
             "pid": os.getpid(),
             "environment": self.environment,
+            "as_owner": self.as_owner,
         }
 
     def web(self) -> Service:
@@ -125,7 +139,8 @@ class Application:
         """Migrate, seed, print the addresses; the answers are for `take_prepared`."""
         command: tuple[str, ...] = (sys.executable, "-m", "deploy.stack.prepare", "--base-url", self.web_url)
         command += ("--result", str(self._prepared_file)) + (("--enrol", DEMO_BRANCH, DEMO_DEVICE) if enrol else ())
-        return replace(self._django("prepare", command, ready_within=180.0), once=True)
+        prepare = self._django("prepare", command, ready_within=180.0)
+        return replace(prepare, environment={**prepare.environment, **self.as_owner}, once=True)
 
     def take_prepared(self) -> dict[str, Any]:
         """What `prepare` answered. Its file holds sign-in links and does not stay."""

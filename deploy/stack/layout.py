@@ -106,6 +106,7 @@ class Secrets:
     jwt_key: str
     postgres_password: str
     database_password: str
+    database_app_password: str
     redis_password: str
     mqtt_admin_password: str
     mqtt_bridge_password: str

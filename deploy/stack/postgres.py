@@ -25,6 +25,9 @@ from deploy.stack.layout import HOST, write_private
 from deploy.stack.process import Service
 
 DATABASE = "cartwise"
+# Owns the database and migrates it; tests make others with it. The application is another, which owns nothing.
+OWNER = DATABASE
+APPLICATION = "cartwise_app"
 SUPERUSER = "postgres"
 SERVICE_ACCOUNTS = ("postgres", "nobody")
 # For tests only: nothing survives a crash, and nothing has to.
@@ -43,11 +46,19 @@ class Cluster:
     port: int
     superuser_password: str
     password: str
+    app_password: str
     settings: Mapping[str, str]
 
     @classmethod
     def at(
-        cls, var: Path, *, port: int, superuser_password: str, password: str, settings: Mapping[str, str] | None = None
+        cls,
+        var: Path,
+        *,
+        port: int,
+        superuser_password: str,
+        password: str,
+        app_password: str,
+        settings: Mapping[str, str] | None = None,
     ) -> "Cluster":
         """The cluster of a VAR_DIR. Creates its folder; the first folder the server's account can reach is taken."""
         return cls(
@@ -55,6 +66,7 @@ class Cluster:
             port=port,
             superuser_password=superuser_password,
             password=password,
+            app_password=app_password,
             settings=settings or {},
         )
 
@@ -64,8 +76,13 @@ class Cluster:
 
     @property
     def url(self) -> str:
-        """The application's address; its role owns the database and may create others (the tests do)."""
-        return _url(DATABASE, self.password, self.port, DATABASE)
+        """The owner's address, for migrations."""
+        return _url(OWNER, self.password, self.port, DATABASE)
+
+    @property
+    def app_url(self) -> str:
+        """The application's address. What its role may do, `core.database_rights` says after each migration."""
+        return _url(APPLICATION, self.app_password, self.port, DATABASE)
 
     def service(self) -> Service:
         self._initialise()
@@ -90,18 +107,35 @@ class Cluster:
         )
 
     def create_database(self) -> bool:
-        """The application's role and database, with pgvector in the template. False when they existed already."""
+        """The owner's role and the database, with pgvector in the template. False when they existed already."""
         with psycopg.connect(self._superuser_url("template1"), autocommit=True) as connection:
             known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone()
             if known:
                 return False
-            role = sql.Identifier(DATABASE)
+            role = sql.Identifier(OWNER)
             connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
             connection.execute(
                 sql.SQL("CREATE ROLE {} LOGIN CREATEDB PASSWORD {}").format(role, sql.Literal(self.password))
             )
         with psycopg.connect(self._superuser_url("postgres"), autocommit=True) as connection:
-            connection.execute(sql.SQL("CREATE DATABASE {0} OWNER {0}").format(role))
+            connection.execute(
+                sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(DATABASE), sql.Identifier(OWNER))
+            )
+        return True
+
+    def create_application_role(self) -> bool:
+        """The role the application runs as; a cluster of an earlier version has none. False when it existed already.
+
+        The owner may take it on (`SET ROLE`), to try what it can do.
+        """
+        role = sql.Identifier(APPLICATION)
+        with psycopg.connect(self._superuser_url("postgres"), autocommit=True) as connection:
+            if connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [APPLICATION]).fetchone():
+                return False
+            connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(role, sql.Literal(self.app_password)))
+            connection.execute(
+                sql.SQL("GRANT {} TO {} WITH INHERIT FALSE, SET TRUE").format(role, sql.Identifier(OWNER))
+            )
         return True
 
     def _superuser_url(self, database: str) -> str:

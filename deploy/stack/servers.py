@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from deploy.stack.broker import Broker, find_mosquitto
 from deploy.stack.layout import Layout, Ports, Secrets
-from deploy.stack.postgres import Cluster
+from deploy.stack.postgres import APPLICATION, Cluster
 from deploy.stack.process import Service
 from deploy.stack.valkey import Valkey
 
@@ -42,6 +42,7 @@ class Servers:
                 port=ports.reserve("postgres"),
                 superuser_password=secrets.postgres_password,
                 password=secrets.database_password,
+                app_password=secrets.database_app_password,
                 settings=postgres_settings,
             )
         if not environment.get("REDIS_URL") or not environment.get("CELERY_BROKER_URL"):
@@ -56,12 +57,23 @@ class Servers:
             )
         return cls(cluster, valkey, broker, secrets)
 
+    def create_database(self) -> bool:
+        """The database and both roles, where they are missing. True for a database that was never prepared."""
+        if self.cluster is None:
+            return False
+        new = self.cluster.create_database()
+        self.cluster.create_application_role()
+        return new
+
     def services(self) -> list[Service]:
         """What to start. PostgreSQL's data folder is made here when it is missing."""
         return [server.service() for server in (self.cluster, self.valkey, self.broker) if server is not None]
 
     def environment(self, given: Mapping[str, str]) -> dict[str, str]:
-        """Addresses and secrets for Django; what is in `given` stays as it is."""
+        """Addresses and secrets for Django; what is in `given` stays as it is.
+
+        The database's address is the owner's, as for a migration; `application_environment` has the other.
+        """
         chosen = {
             "SECRET_KEY": self.secrets.secret_key,
             "JWT_KEYS": json.dumps({"stack": self.secrets.jwt_key}),
@@ -69,7 +81,7 @@ class Servers:
             "DEBUG": "0",
         }
         if self.cluster is not None:
-            chosen["DATABASE_URL"] = self.cluster.url
+            chosen |= {"DATABASE_URL": self.cluster.url, "DATABASE_APP_ROLE": APPLICATION}
         if self.valkey is not None:
             chosen |= {"REDIS_URL": self.valkey.url(0), "CELERY_BROKER_URL": self.valkey.url(1)}
         if self.broker is not None:

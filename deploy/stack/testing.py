@@ -16,6 +16,7 @@ from deploy.stack.servers import Servers
 from deploy.stack.supervisor import Supervisor
 
 MARK, SET_HERE = "CARTWISE_TEST_SERVERS", "CARTWISE_TEST_VARIABLES"
+APP_LOGIN = "CARTWISE_TEST_APP_DATABASE_URL"
 SETTINGS = {
     "SMS_GATEWAY": "inforu",
     # Nobody listens there: a test that sends has a gateway of its own.
@@ -25,6 +26,8 @@ SETTINGS = {
     "SMS_SENDER": "Test",
     "PUBLIC_URL": "http://testserver",
     "ALLOWED_HOSTS": "testserver,127.0.0.1,localhost",
+    # Tests ask by the thousand, from one address; those of the limits set their own.
+    "RATE_LIMIT_FACTOR": "1000",
 }
 ADDRESSES = ("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "MQTT_URL", "MQTT_ADMIN_URL")
 # Each worker has two Redis numbers (cache and Celery), of the embedded server's 64.
@@ -75,8 +78,9 @@ def _start() -> None:
     servers = Servers.plan(layout, given, postgres_settings=VOLATILE)
     supervisor.start(*servers.services())
     assert servers.cluster is not None
-    servers.cluster.create_database()
-    chosen = servers.environment({}) | SETTINGS | {MARK: str(folder)}
+    servers.create_database()
+    # Tests run as the owner, who makes their databases; those about rights sign in as the application.
+    chosen = servers.environment({}) | SETTINGS | {MARK: str(folder), APP_LOGIN: servers.cluster.app_url}
     os.environ.update(chosen)
     os.environ[SET_HERE] = ",".join(chosen)
 

@@ -18,6 +18,8 @@ def main() -> None:
         "config.asgi:application",
         access_log=False,
         log_level="warning",
+        # Whose address a request comes from is decided in one place (core/addresses.py), by our own list of proxies.
+        proxy_headers=False,
         # A page holds its websocket open: a stop doesn't wait for it.
         timeout_graceful_shutdown=3,
     )

@@ -12,7 +12,7 @@ def test_manage_prints_only_the_commands_output(
 ) -> None:
     monkeypatch.delenv("LOG_LEVEL", raising=False)
 
-    assert _manage(COMMAND, {}) == 0
+    assert _manage(COMMAND, {}, {}) == 0
 
     assert capfd.readouterr() == ("answer\n", "")
 
@@ -20,7 +20,7 @@ def test_manage_prints_only_the_commands_output(
 def test_manage_logs_when_asked_to(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOG_LEVEL", "INFO")
 
-    assert _manage(COMMAND, {}) == 0
+    assert _manage(COMMAND, {}, {}) == 0
 
     output, log = capfd.readouterr()
     assert output == "answer\n"

@@ -24,7 +24,9 @@ from deploy.stack.valkey import Valkey
 @pytest.fixture
 def cluster(folder: Path) -> Cluster:
     port = Ports(folder / "ports.json").reserve("postgres")
-    return Cluster.at(folder, port=port, superuser_password="root", password="a b/c@d", settings=VOLATILE)
+    return Cluster.at(
+        folder, port=port, superuser_password="root", password="a b/c@d", app_password="app", settings=VOLATILE
+    )
 
 
 @pytest.fixture
@@ -79,7 +81,7 @@ import signal, sys
 from pathlib import Path
 from deploy.stack.postgres import Cluster
 signal.signal(signal.SIGINT, lambda number, frame: None)
-Cluster.at(Path(sys.argv[1]), port=1, superuser_password="a", password="b").service()
+Cluster.at(Path(sys.argv[1]), port=1, superuser_password="a", password="b", app_password="c").service()
 print("made", flush=True)
 """
 
@@ -121,11 +123,11 @@ def test_postgres_moves_out_of_a_folder_its_account_cannot_reach(cluster: Cluste
     cluster.home.rmdir()
     folder.chmod(0o700)
 
-    moved = Cluster.at(folder, port=cluster.port, superuser_password="root", password="app")
+    moved = Cluster.at(folder, port=cluster.port, superuser_password="root", password="owner", app_password="app")
 
     assert folder not in moved.home.parents
     assert (folder / "postgres").resolve() == moved.home
-    assert moved.home == Cluster.at(folder, port=1, superuser_password="", password="").home
+    assert moved.home == Cluster.at(folder, port=1, superuser_password="", password="", app_password="").home
     moved.home.rmdir()
 
 
