@@ -24,6 +24,7 @@ from core.errors import NotAllowed
 from core.places import paths, walk
 from tenants.enums import GrantScope, RoleCode
 from tenants.powers import Held
+from tenants.reasons import Reason, ReasonKind
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
@@ -34,6 +35,7 @@ M = TypeVar("M", bound=models.Model)
 
 # Permissions everyone has on what is their own.
 OWN = frozenset({"rentals:view", "rentals:return"})
+OPENS = "support_access:open"
 _ON_OBJECT = "_held_now"
 _MOST_KEPT = 20_000
 _kept: OrderedDict[tuple[UUID, UUID], tuple[Held, ...]] = OrderedDict()
@@ -42,10 +44,10 @@ _keeping = Lock()
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Yes or no, and why."""
+    """Yes or no, and what decided it; `tenants.explain` tells the rest."""
 
     allowed: bool
-    reason: str
+    reason: Reason
 
     def __bool__(self) -> bool:
         return self.allowed
@@ -81,9 +83,14 @@ def grants_of(user: "User | AnonymousUser") -> Iterable[Held]:
 
 
 def all_held(user: "User") -> list[Held]:
-    """What this person holds now, however they came in."""
+    """What this person holds now, however they came in.
+
+    Support access counts only while whoever opened it may still open one: it ends with their work for the platform.
+    """
     now = timezone.now()
-    return [each for each in _held(user) if each.expires_at is None or each.expires_at > now]
+    held = [each for each in _held(user) if each.expires_at is None or each.expires_at > now]
+    supports = any(scope_of(each) == GrantScope.PLATFORM and permits(each.permissions, OPENS) for each in held)
+    return held if supports else [each for each in held if each.role != RoleCode.SUPPORT_ACCESS]
 
 
 def is_trusted(user: "User | AnonymousUser") -> bool:
@@ -137,6 +144,7 @@ def _without_rows(grant: "Grant") -> Held:
         chain_id=grant.chain_id,
         branch_id=grant.branch_id,
         expires_at=grant.expires_at,
+        grant_id=grant.pk,
     )
 
 
@@ -180,6 +188,8 @@ def visible(user: "User | AnonymousUser", queryset: models.QuerySet[M], permissi
     own = permission in OWN and user.is_authenticated and user.is_active and _counts(user, permission)
     if own and (path := getattr(model, "owner_path", "")):
         condition |= Q(**{path: user.pk})
+    if getattr(model, "many_places", False):
+        return queryset.filter(pk__in=model._default_manager.filter(condition).values("pk"))
     rows = queryset.filter(condition)
     # A chain is reached through its branches, of which it has many.
     return rows.distinct() if getattr(model, "branch_path", "") == "branches" else rows
@@ -187,16 +197,23 @@ def visible(user: "User | AnonymousUser", queryset: models.QuerySet[M], permissi
 
 def may(user: "User | AnonymousUser", permission: str, thing: object = None) -> Decision:
     """May this person do `permission`, to `thing` when one is given (else: anywhere)?"""
-    if not user.is_authenticated or not user.is_active:
-        return Decision(False, "nobody is signed in")
+    if not user.is_authenticated:
+        return Decision(False, Reason(ReasonKind.NOBODY, permission))
+    if not user.is_active:
+        return Decision(False, Reason(ReasonKind.CLOSED, permission))
     if not _counts(user, permission):
-        return Decision(False, f"the token's scopes leave out {permission}")
-    if thing is not None and permission in OWN and _owner_of(thing) == user.pk:
-        return Decision(True, "it is their own")
-    for grant in grants_of(user):
-        if permits(grant.permissions, permission) and _covers(grant, thing):
-            return Decision(True, f"{grant.role} on {scope_of(grant).label}")
-    return Decision(False, f"no grant holds {permission} there")
+        return Decision(False, Reason(ReasonKind.SCOPES, permission))
+    if is_own(user, permission, thing):
+        return Decision(True, Reason(ReasonKind.OWN, permission))
+    for held in grants_of(user):
+        if permits(held.permissions, permission) and covers(held, thing):
+            return Decision(True, Reason(ReasonKind.GRANT, permission, held))
+    return Decision(False, Reason(ReasonKind.NOT_GRANTED, permission))
+
+
+def is_own(user: "User", permission: str, thing: object) -> bool:
+    """Whether this permission comes with being the subject of that thing."""
+    return thing is not None and permission in OWN and _owner_of(thing) == user.pk
 
 
 def holds_all(actor: "User", permissions: Iterable[str], place: "Chain | Branch | None") -> bool:
@@ -243,14 +260,21 @@ def _counts(user: "User | AnonymousUser", permission: str) -> bool:
     return scopes is None or permits(scopes, permission)
 
 
-def _covers(grant: Held, thing: object) -> bool:
-    if scope_of(grant) == GrantScope.PLATFORM:
+def covers(held: Held, thing: object) -> bool:
+    """Whether what is held reaches that thing; without a thing: it reaches something. A query for a person."""
+    if scope_of(held) == GrantScope.PLATFORM or thing is None:
         return True
-    if thing is None:
-        return True
-    if scope_of(grant) == GrantScope.CHAIN:
-        return any(walk(thing, path) == grant.chain_id for path in paths(type(thing), "chain_path"))
-    return any(walk(thing, path) == grant.branch_id for path in paths(type(thing), "branch_path"))
+    if scope_of(held) == GrantScope.CHAIN:
+        return _lies_in(thing, "chain_path", held.chain_id)
+    return _lies_in(thing, "branch_path", held.branch_id)
+
+
+def _lies_in(thing: object, name: str, key: UUID | None) -> bool:
+    model = type(thing)
+    if isinstance(thing, models.Model) and getattr(model, "many_places", False):
+        condition = _any_of(paths(model, name), frozenset({key} - {None}))
+        return bool(model._default_manager.filter(condition, pk=thing.pk).exists())
+    return any(walk(thing, path) == key for path in paths(model, name))
 
 
 def _any_of(paths: tuple[str, ...], keys: frozenset[UUID]) -> Q:

@@ -14,6 +14,7 @@ class Held:
     chain_id: UUID | None = None
     branch_id: UUID | None = None
     expires_at: datetime | None = None
+    grant_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

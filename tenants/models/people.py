@@ -41,6 +41,11 @@ class User(AbstractBaseUser):
 
     powers: Powers = UNLIMITED
 
+    # A person is wherever they hold something; for everybody else there, and nowhere else.
+    many_places: ClassVar[bool] = True
+    chain_path: ClassVar[tuple[str, ...]] = ("grants__chain", "grants__branch__chain")
+    branch_path: ClassVar[str] = "grants__branch"
+
     personal_fields: ClassVar[frozenset[str]] = frozenset({"email", "phone", "name"})
     USERNAME_FIELD = "email"
     EMAIL_FIELD = "email"
