@@ -35,7 +35,7 @@ class RentalChanged:
     """Something a person looking at this rental should see. Live only."""
 
     rental_id: UUID
-    customer_id: UUID
+    customer_id: UUID | None  # long forgotten
     cart_id: UUID
     branch_id: UUID
     # What its page shows, where whoever announces it has read that already: see `carts.snapshots`.

@@ -11,6 +11,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from carts.enums import OPEN_RENTALS, CartCondition, CartStatus, LockState, RentalStatus
+from core.privacy import OnErasure, Personal
 from devices.models import Command, Controller
 from tenants.models import Branch, User
 
@@ -74,16 +75,28 @@ class Cart(models.Model):
 
 
 class Rental(models.Model):
-    """One use of a cart by one person. It starts on evidence that the lock opened, and only then."""
+    """One use of a cart by one person. It starts on evidence that the lock opened, and only then.
+
+    Whose it was is forgotten when the chain has kept it long enough.
+    """
 
     chain_path: ClassVar[str] = "branch__chain"
     branch_path: ClassVar[str] = "branch"
     owner_path: ClassVar[str] = "customer"
+    personal: ClassVar[Personal] = Personal(
+        fields=frozenset({"notes"}),
+        subjects=("customer",),
+        told=("branch__name", "cart__cart_number", "status", "created_at", "start_time", "expected_return")
+        + ("actual_return", "end_reason", "notes"),
+        on_erasure=OnErasure.BLANK,
+    )
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     cart = models.ForeignKey(Cart, on_delete=models.PROTECT, related_name="rentals", verbose_name=_("cart"))
     branch = models.ForeignKey(Branch, on_delete=models.PROTECT, related_name="rentals", verbose_name=_("branch"))
-    customer = models.ForeignKey(User, on_delete=models.PROTECT, related_name="rentals", verbose_name=_("customer"))
+    customer = models.ForeignKey(
+        User, on_delete=models.PROTECT, null=True, blank=True, related_name="rentals", verbose_name=_("customer")
+    )
     status = models.CharField(_("status"), max_length=16, choices=RentalStatus, default=RentalStatus.PENDING_UNLOCK)
     unlock_command = models.OneToOneField(
         Command, on_delete=models.SET_NULL, null=True, related_name="rental", verbose_name=_("unlock command")
@@ -108,10 +121,16 @@ class Rental(models.Model):
                 | Q(start_time__isnull=False, expected_return__isnull=False),
                 name="rental_started_has_times",
             ),
+            models.CheckConstraint(
+                condition=~Q(status__in=OPEN_RENTALS) | Q(customer__isnull=False), name="rental_open_has_customer"
+            ),
         ]
         indexes = [
             models.Index(fields=["branch", "-created_at"]),
             models.Index(fields=["customer", "-created_at"]),
+            models.Index(
+                fields=["branch", "created_at"], condition=Q(customer__isnull=False), name="rental_of_somebody"
+            ),
             models.Index(fields=["expected_return"], condition=Q(status=RentalStatus.ACTIVE), name="rental_active_due"),
         ]
 

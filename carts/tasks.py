@@ -9,6 +9,7 @@ from core.schedule import periodic
 
 periodic("carts.sweep_overdue_rentals", timedelta(seconds=30))
 periodic("carts.sweep_pending_rentals", timedelta(seconds=15))
+periodic("carts.sweep_old_rentals", timedelta(days=1))
 
 
 @shared_task(name="carts.sweep_overdue_rentals", expires=30)
@@ -21,3 +22,9 @@ def sweep_overdue_rentals() -> int:
 def sweep_pending_rentals() -> int:
     """Settle rentals whose command ended unheard."""
     return services.sweep_pending_rentals()
+
+
+@shared_task(name="carts.sweep_old_rentals")
+def sweep_old_rentals() -> int:
+    """Forget who rented, where the chain has kept it long enough."""
+    return services.sweep_old_rentals()

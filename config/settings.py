@@ -29,13 +29,16 @@ SECRET_KEY: str = env.str("SECRET_KEY", DEVELOPMENT_SECRET)
 JWT_KEYS: dict[str, str] = json.loads(env.str("JWT_KEYS", json.dumps({"dev": SECRET_KEY})))
 JWT_ISSUER: str = env.str("JWT_ISSUER", "cartwise")
 # {key id: base64 of 32 bytes}: the first encrypts fields and sessions, all decrypt. `manage.py rotate_keys` moves on.
-FIELD_KEYS: dict[str, str] = json.loads(env.str("FIELD_KEYS", "{}")) or {
+DEVELOPMENT_FIELD_KEYS = {
     "dev": base64.b64encode(hashlib.sha256(f"fields:{DEVELOPMENT_SECRET}".encode()).digest()).decode()
 }
+FIELD_KEYS: dict[str, str] = json.loads(env.str("FIELD_KEYS", "{}")) or DEVELOPMENT_FIELD_KEYS
 PUBLIC_URL: str = env.str("PUBLIC_URL", "http://127.0.0.1:8000")
 ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[PUBLIC_URL])
 VAR_DIR = Path(env.str("VAR_DIR", str(BASE_DIR / "var")))
+# Who was erased, one line each, ids alone. Kept outside the database, so that a restored backup can be told again.
+ERASURE_JOURNAL: str = env.str("ERASURE_JOURNAL", str(VAR_DIR / "erasures.jsonl"))
 
 INSTALLED_APPS = [
     "unfold.apps.BasicAppConfig",
@@ -79,6 +82,7 @@ MIDDLEWARE = [
     "allauth.account.middleware.AccountMiddleware",
     "core.rates.RatesMiddleware",
     "core.origins.OriginMiddleware",
+    "tenants.cloudflare.CloudflareAccessMiddleware",
     "tenants.middleware.RequesterMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -264,6 +268,13 @@ MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_TOTP_ISSUER = "CartWise"
 MFA_TOTP_TOLERANCE = 1
 MFA_RECOVERY_CODES_SHOW_ONCE = True
+MFA_FORMS = {
+    "authenticate": "tenants.factor_forms.AuthenticateForm",
+    "authenticate_webauthn": "tenants.factor_forms.AuthenticateKeyForm",
+    "reauthenticate": "tenants.factor_forms.ReauthenticateForm",
+    "reauthenticate_webauthn": "tenants.factor_forms.ReauthenticateKeyForm",
+    "login_webauthn": "tenants.factor_forms.SignInKeyForm",
+}
 # Browsers themselves insist on https but for localhost.
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not PRODUCTION
 SOCIALACCOUNT_ADAPTER = "tenants.allauth_adapters.SocialAccountAdapter"
@@ -344,6 +355,7 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "tenants.api.authentication.BearerAuthentication",
         "rest_framework.authentication.SessionAuthentication",
+        "tenants.api.authentication.CloudflareAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["core.api.Renderer"],

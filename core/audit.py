@@ -13,10 +13,13 @@ from django.db import models
 
 from core.models import ActorKind, AuditEntry
 from core.places import place_of
+from core.privacy import personal_of
 from core.request_id import current_request_id
 from core.secrets import EncryptedTextField
 
 HIDDEN = "•"
+# Parts of the names of fields that hold what lets somebody in, if only hashed.
+_SECRETS = ("password", "_hash", "_hmac")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +58,16 @@ def record(
     before: Mapping[str, Any] | None = None,
     after: Mapping[str, Any] | None = None,
     reason: str = "",
+    place: models.Model | None = None,
 ) -> None:
-    """Append a row, in the transaction of the deed. `actor` is a person, or the name of a job. One query.
+    """Append a row, in the transaction of the deed. One query.
 
-    Values of personal and of encrypted fields are hidden: that they changed is told, what they were is not.
+    `actor` is a person, a program, a device or the name of a job; a bare id is a device's. `place` is the shop the deed
+    belongs to where the thing itself is in none. Values of personal and of encrypted fields are hidden: that they
+    changed is told, what they were is not.
     """
     known = _origin.get()
-    chain, branch = place_of(thing)
+    chain, branch = place_of(thing if place is None else place)
     kind, who, name = _actor(actor, known)
     AuditEntry.objects.create(
         actor_kind=kind,
@@ -83,25 +89,39 @@ def record(
 
 
 def _actor(actor: object, known: Origin) -> tuple[ActorKind, UUID | None, str]:
+    if isinstance(actor, UUID):
+        return ActorKind.DEVICE, actor, ""
     key = getattr(actor, "pk", None)
     if isinstance(key, UUID):
+        kind = getattr(actor, "actor_kind", ActorKind.PERSON)
         program = known.token is not None or bool(getattr(actor, "client_id", None))
-        return (ActorKind.PROGRAM if program else ActorKind.PERSON), key, ""
+        return (ActorKind.PROGRAM if program and kind == ActorKind.PERSON else kind), key, ""
     return ActorKind.JOB, None, str(actor or "system")[:80]
 
 
 def hidden_fields(model: type[models.Model]) -> frozenset[str]:
     """Fields whose values go into no log and no audit row."""
     encrypted = {field.name for field in model._meta.get_fields() if isinstance(field, EncryptedTextField)}
-    return frozenset(getattr(model, "personal_fields", ())) | encrypted
+    personal = personal_of(model)
+    secret = {field.name for field in model._meta.get_fields() if any(part in field.name for part in _SECRETS)}
+    return (personal.fields if personal else frozenset()) | encrypted | secret
+
+
+class _Plain(DjangoJSONEncoder):
+    """Times as RFC 3339, decimals as they are written, rows as their keys, anything else as text."""
+
+    def default(self, o: Any) -> Any:
+        if isinstance(o, models.Model):
+            return o.pk
+        try:
+            return super().default(o)
+        except TypeError:
+            return str(o)
 
 
 def _plain(model: type[models.Model], values: Mapping[str, Any] | None) -> Any:
     if values is None:
         return None
     hidden = hidden_fields(model)
-    shown = {
-        name: HIDDEN if name in hidden and value else value.pk if isinstance(value, models.Model) else value
-        for name, value in values.items()
-    }
-    return json.loads(json.dumps(shown, cls=DjangoJSONEncoder, default=str))
+    shown = {name: HIDDEN if name in hidden and value else value for name, value in values.items()}
+    return json.loads(json.dumps(shown, cls=_Plain))

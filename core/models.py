@@ -4,6 +4,8 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from core.privacy import OnErasure, Personal
+
 
 class ActorKind(models.TextChoices):
     """Who can do something."""
@@ -104,6 +106,14 @@ class AuditEntry(models.Model):
     append_only = True
     chain_path = "chain_id"
     branch_path = "branch_id"
+    # Not what others did in this person's name: from where they did it is theirs.
+    personal = Personal(
+        fields=frozenset({"address"}),
+        subjects=("actor_id",),
+        only=Q(behind_id__isnull=True),
+        told=("at", "action", "entity", "reason", "address", "request_id"),
+        on_erasure=OnErasure.KEEP,
+    )
 
     at = models.DateTimeField(_("time"), auto_now_add=True)
     actor_kind = models.CharField(_("kind of actor"), max_length=10, choices=ActorKind)

@@ -8,13 +8,15 @@ import base64
 import binascii
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from django.apps import apps
 from django.conf import settings
-from django.db import models
+from django.db import connection, models, transaction
 
 if TYPE_CHECKING:
     AnyTextField = models.TextField[Any, Any]
@@ -78,15 +80,109 @@ class EncryptedTextField(AnyTextField):
         return super().get_lookup(lookup_name) if lookup_name == "isnull" else None
 
 
-# Rewriters of secrets that lie elsewhere than in an `EncryptedTextField`: each rewrites all of its own, counts them.
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of encrypted values, and the place they are bound to."""
+
+    table: str
+    key: str
+    name: str
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rewritten:
+    """How many values of a column were not under the newest key; `unreadable` ones stay as they are."""
+
+    values: int
+    unreadable: int = 0
+
+
+# Encrypted elsewhere than in an `EncryptedTextField`: whole columns, and what only its owner can take apart.
+_columns: list[Column] = []
 _elsewhere: dict[str, Callable[[], int]] = {}
+_BATCH = 200
+
+
+def encrypts(model: type[models.Model], field: str, *, place: str) -> None:
+    """Register a column that is written with `encrypt` at `place`, for `manage.py rotate_keys`."""
+    _columns.append(_column(model, field, place))
 
 
 def rewrites(name: str, rewrite: Callable[[], int]) -> None:
-    """Register what `manage.py rotate_keys` has to call as well."""
+    """Register what `manage.py rotate_keys` calls besides: it rewrites all of its own under row locks, counts them."""
     _elsewhere[name] = rewrite
 
 
 def rewriters() -> dict[str, Callable[[], int]]:
     """Those registered, by name."""
     return dict(_elsewhere)
+
+
+def encrypted_columns() -> list[Column]:
+    """Every column of every installed model that holds encrypted values."""
+    fields = [
+        _column(model, field.name, field.place)
+        for model in apps.get_models()
+        for field in model._meta.local_concrete_fields
+        if isinstance(field, EncryptedTextField)
+    ]
+    return [*fields, *_columns]
+
+
+def _column(model: type[models.Model], field: str, place: str) -> Column:
+    meta = model._meta
+    assert meta.pk is not None
+    column = meta.get_field(field)
+    assert isinstance(column, models.Field)
+    return Column(meta.db_table, meta.pk.column, column.column, place)
+
+
+def count_old(column: Column) -> int:
+    """Values that are not under the newest key. One query, which reads the whole column."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT count(*) FROM {_of(column)}", [next(iter(settings.FIELD_KEYS))])
+        return int(cursor.fetchone()[0])
+
+
+def rewrite_column(column: Column) -> Rewritten:
+    """Encrypt anew, under the newest key, whatever is not; in batches that commit, so that it can be run again.
+
+    Locks the rows of a batch: a value that somebody writes meanwhile is neither lost nor overwritten.
+    """
+    values, unreadable, after = 0, 0, None
+    while batch := _rewrite_batch(column, after):
+        values, unreadable = values + batch[0], unreadable + batch[1]
+        after = batch[2]
+    return Rewritten(values, unreadable)
+
+
+def _rewrite_batch(column: Column, after: Any) -> tuple[int, int, Any] | None:
+    """(values, how many of them unreadable, the last key); None when there is nothing left after `after`."""
+    quote = connection.ops.quote_name
+    key, name, newest = quote(column.key), quote(column.name), next(iter(settings.FIELD_KEYS))
+    beyond, parameters = ("", [newest]) if after is None else (f" AND {key} > %s", [newest, after])
+    unreadable = 0
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {key}, {name} FROM {_of(column)}{beyond} ORDER BY {key} LIMIT {_BATCH} {_LOCK}", parameters
+        )
+        rows = cursor.fetchall()
+        for pk, written in rows:
+            try:
+                new = encrypt(decrypt(written, place=column.place), place=column.place)
+            except SecretUnreadable:
+                unreadable += 1
+                continue
+            cursor.execute(f"UPDATE {quote(column.table)} SET {name} = %s WHERE {key} = %s", [new, pk])  # noqa: S608
+    return (len(rows), unreadable, rows[-1][0]) if rows else None
+
+
+_LOCK = "FOR UPDATE"
+
+
+def _of(column: Column) -> str:
+    """The table and the condition for what is not under the newest key, whose id is the one parameter."""
+    quote = connection.ops.quote_name
+    name = quote(column.name)
+    return f"{quote(column.table)} WHERE {name} <> '' AND split_part({name}, '$', 1) <> %s"

@@ -12,6 +12,16 @@ class TenantsConfig(AppConfig):
     verbose_name = _("People and shops")
 
     def ready(self) -> None:
+        from core.privacy import retention
+        from core.secrets import encrypts
+        from tenants import personal, receivers  # noqa: F401 (importing declares)
+        from tenants.models import BrowserSession
+        from tenants.services.retention import sweep_retention
+        from tenants.session_store import PLACE
+
+        receivers.connect()
+        encrypts(BrowserSession, "session_data", place=PLACE)
+        retention("tenants", sweep_retention)
         post_migrate.connect(_ensure_shipped_roles, sender=self, dispatch_uid="tenants.ensure_shipped_roles")
 
 

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from core.secrets import SecretUnreadable, decrypt, encrypt
 
-_PLACE = "tenants.browsersession.session_data"
+PLACE = "tenants.browsersession.session_data"
 
 
 def hash_of(session_key: str) -> str:
@@ -31,12 +31,12 @@ class SessionStore(DatabaseStore):
         return BrowserSession
 
     def encode(self, session_dict: dict[str, Any]) -> str:
-        return encrypt(super().encode(session_dict), place=_PLACE)
+        return encrypt(super().encode(session_dict), place=PLACE)
 
     def decode(self, session_data: str | bytes) -> dict[str, Any]:
         try:
             text = session_data.decode() if isinstance(session_data, bytes) else session_data
-            content: dict[str, Any] = super().decode(decrypt(text, place=_PLACE))
+            content: dict[str, Any] = super().decode(decrypt(text, place=PLACE))
             return content
         except SecretUnreadable:
             return {}  # a key that is gone ends the sessions written with it

@@ -164,7 +164,9 @@ class People:
         if rental is None or not lock.hook_closed:
             return
         self.world.outcomes["return pressed, because the lock's report came before the rental began"] += 1
-        self._ask(lambda: services.return_cart(rental=rental, actor=rental.customer))
+        assert rental.customer  # one that runs has one
+        customer = rental.customer
+        self._ask(lambda: services.return_cart(rental=rental, actor=customer))
 
     def _mend(self, cart_id: UUID) -> None:
         self._mending.discard(cart_id)

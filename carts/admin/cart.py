@@ -213,7 +213,7 @@ class CartAdmin(ScopedAdmin):
         rows = [
             [
                 object_link(row, row.get_status_display()),
-                str(row.customer),
+                str(row.customer or "–"),
                 _time(row.start_time),
                 _time(row.actual_return),
             ]
@@ -235,7 +235,11 @@ class CartAdmin(ScopedAdmin):
     def save_model(self, request: HttpRequest, obj: Cart, form: AnyModelForm, change: bool) -> None:
         assert obj.controller is not None
         placed = place_cart(
-            branch=obj.branch, cart_number=obj.cart_number, controller=obj.controller, locker_id=obj.locker_id
+            branch=obj.branch,
+            cart_number=obj.cart_number,
+            controller=obj.controller,
+            locker_id=obj.locker_id,
+            actor=request.user,
         )
         obj.pk = placed.pk
 

@@ -68,7 +68,7 @@ class RentalAdmin(ReadOnlyAdmin):
     )
 
     def describe(self, obj: Rental) -> str:
-        return f"{obj} · {obj.branch.name} · {obj.customer}"
+        return " · ".join(str(part) for part in (obj, obj.branch.name, obj.customer) if part)
 
     @state_column(description=_("status"), ordering="status", labels=RENTAL_LABELS)
     def status_label(self, rental: Rental) -> tuple[str, str]:

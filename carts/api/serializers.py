@@ -68,7 +68,7 @@ class AssignOutput(serializers.Serializer[None]):
 
 
 class RentalOutput(serializers.ModelSerializer[Rental]):
-    """A rental. `user_phone` is whole for the person themselves, masked for everybody else.
+    """A rental. `user_phone` is whole for the person themselves, masked for everybody else, blank once forgotten.
 
     `end_reason` and `notes` are for staff: blank for whoever holds no `rentals:view` there.
     """
@@ -100,6 +100,8 @@ class RentalOutput(serializers.ModelSerializer[Rental]):
 
     def get_user_phone(self, rental: Rental) -> str:
         request = self.context.get("request")
+        if rental.customer is None:
+            return ""
         own = request is not None and request.user.pk == rental.customer_id
         return (rental.customer.phone or "") if own else rental.customer.masked_phone
 

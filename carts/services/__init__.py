@@ -1,6 +1,7 @@
 """Writes of the carts app."""
 
 from carts.services.carts import command_cart, place_cart, put_in_maintenance, put_in_service
+from carts.services.privacy import refuse_while_renting, sweep_old_rentals
 from carts.services.rentals import (
     close_rental,
     report_not_opened,
@@ -17,10 +18,12 @@ __all__ = [
     "place_cart",
     "put_in_maintenance",
     "put_in_service",
+    "refuse_while_renting",
     "report_not_opened",
     "return_cart",
     "start_chosen_rental",
     "start_rental",
+    "sweep_old_rentals",
     "sweep_overdue_rentals",
     "sweep_pending_rentals",
 ]

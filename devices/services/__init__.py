@@ -3,8 +3,10 @@
 from devices.services.commands import (
     cancel_command,
     expire_overdue_commands,
+    forget_who_asked,
     queue_command,
     record_result,
+    stop_command,
 )
 from devices.services.enrolment import approve_device, create_enrolment_code, register_device, revoke_device
 from devices.services.presence import record_birth, record_heartbeat, record_will, sweep_presence
@@ -19,6 +21,8 @@ from devices.services.setup import (
     remove_known_mac,
     rename_device,
     request_firmware,
+    restart_device,
+    send_config,
 )
 from devices.services.telemetry import store_telemetry
 
@@ -31,6 +35,7 @@ __all__ = [
     "change_known_mac",
     "create_enrolment_code",
     "expire_overdue_commands",
+    "forget_who_asked",
     "place_controller",
     "prepare_device",
     "queue_command",
@@ -43,7 +48,10 @@ __all__ = [
     "remove_known_mac",
     "rename_device",
     "request_firmware",
+    "restart_device",
     "revoke_device",
+    "send_config",
+    "stop_command",
     "store_telemetry",
     "sweep_presence",
 ]

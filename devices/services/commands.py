@@ -1,6 +1,6 @@
 """Commands: rows that become messages. Only the device's word or the clock advances them."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -9,7 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from core import live, outbox
+from core import audit, live, outbox
 from core.compiled import Lookup, insert
 from core.errors import Unavailable
 from core.transitions import transition
@@ -72,7 +72,17 @@ def queue_command(
 
 
 def cancel_command(*, command: Command, actor: object) -> None:
-    """Stop a command that has not fired yet: at once when it was never sent, else by asking the device."""
+    """Staff stop a command that has not fired yet."""
+    with transaction.atomic():
+        if stop_command(command=command, actor=actor):
+            audit.record("cancelled", command, actor=actor)
+
+
+def stop_command(*, command: Command, actor: object) -> bool:
+    """Stop a command that has not fired yet: at once when it was never sent, else by asking the device.
+
+    False when it has ended already.
+    """
     with transaction.atomic():
         locked = Command.objects.select_for_update(of=("self",)).select_related(
             "device__branch__chain", "device__presence"
@@ -82,6 +92,9 @@ def cancel_command(*, command: Command, actor: object) -> None:
             _finish(row, CommandStatus.CANCELLED, reason="cancelled", actor=actor)
         elif row.status in OPEN_COMMANDS:
             queue_command(device=row.device, type="cancel", args={"command_id": str(row.pk)}, actor=actor)
+        else:
+            return False
+        return True
 
 
 def record_result(
@@ -189,3 +202,8 @@ def _record_late(
     if command.target_id and seq is not None and command.type in CART_COMMANDS:
         outbox.publish(LockReported(command.target_id, lock, present, seq, sent_at.isoformat()))
     return "late"
+
+
+def forget_who_asked(*, commands: Collection[UUID]) -> None:
+    """Whose wish these commands were is kept no longer."""
+    Command.objects.filter(pk__in=commands).update(actor="")

@@ -10,6 +10,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from core.privacy import OnErasure, Personal
 from tenants.enums import ROLE_SCOPES, GrantScope
 from tenants.models.people import User
 from tenants.models.shops import Branch, Chain
@@ -36,6 +37,9 @@ class Grant(models.Model):
 
     chain_path: ClassVar[tuple[str, ...]] = ("chain", "branch__chain")
     branch_path: ClassVar[str] = "branch"
+    personal: ClassVar[Personal] = Personal(
+        subjects=("user",), told=("role__name", "chain__name", "branch__name", "created_at", "expires_at")
+    )
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="grants", verbose_name=_("person"))
     role = models.ForeignKey(Role, on_delete=models.PROTECT, related_name="grants", verbose_name=_("role"))
@@ -85,8 +89,12 @@ class Invitation(models.Model):
 
     chain_path: ClassVar[tuple[str, ...]] = ("chain", "branch__chain")
     branch_path: ClassVar[str] = "branch"
-
-    personal_fields: ClassVar[frozenset[str]] = frozenset({"email", "name"})
+    personal: ClassVar[Personal] = Personal(
+        fields=frozenset({"email", "name"}),
+        known_by={"email": "proved_addresses"},
+        told=("email", "name", "role__name", "chain__name", "branch__name")
+        + ("created_at", "expires_at", "accepted_at", "withdrawn_at"),
+    )
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     token_hash = models.CharField(max_length=64, unique=True)
@@ -125,6 +133,11 @@ class SupportAccess(models.Model):
     """Staff of the platform looking into a chain for a while and for a reason; the chain sees it and may end it."""
 
     chain_path: ClassVar[str] = "chain"
+    personal: ClassVar[Personal] = Personal(
+        subjects=("staff",),
+        told=("chain__name", "reason", "created_at", "ends_at", "ended_at"),
+        on_erasure=OnErasure.KEEP,
+    )
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     staff = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+", verbose_name=_("person"))

@@ -10,6 +10,7 @@ from django.db.models import Q
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
+from core.privacy import OnErasure, Personal
 from tenants.enums import Languages
 from tenants.powers import UNLIMITED, Powers
 
@@ -46,7 +47,12 @@ class User(AbstractBaseUser):
     chain_path: ClassVar[tuple[str, ...]] = ("grants__chain", "grants__branch__chain")
     branch_path: ClassVar[str] = "grants__branch"
 
-    personal_fields: ClassVar[frozenset[str]] = frozenset({"email", "phone", "name"})
+    personal: ClassVar[Personal] = Personal(
+        fields=frozenset({"email", "phone", "name"}),
+        subjects=("pk",),
+        told=("id", "email", "phone", "name", "language", "client_id", "is_active", "last_login", "created_at"),
+        on_erasure=OnErasure.BLANK,
+    )
     USERNAME_FIELD = "email"
     EMAIL_FIELD = "email"
     REQUIRED_FIELDS: ClassVar[list[str]] = []
@@ -112,6 +118,14 @@ class User(AbstractBaseUser):
     def masked_phone(self) -> str:
         """The last four digits, enough to tell two customers at the counter apart."""
         return f"•• ••• {self.phone[-4:]}" if self.phone else ""
+
+    @property
+    def proved_addresses(self) -> set[str]:
+        """E-mail addresses that are this person's for certain. One query."""
+        from allauth.account.models import EmailAddress
+
+        verified = EmailAddress.objects.filter(user_id=self.pk, verified=True)
+        return {address.lower() for address in (self.email, *verified.values_list("email", flat=True)) if address}
 
     def may(self, permission: str, thing: object = None) -> "Decision":
         """May this person do this (to that thing)? At most one query a request."""

@@ -9,13 +9,16 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from core.privacy import Personal
 from tenants.models.people import User
 
 
 class OtpChallenge(models.Model):
     """A one-time code sent to a phone. Holds an HMAC, never the code."""
 
-    personal_fields: ClassVar[frozenset[str]] = frozenset({"phone"})
+    personal: ClassVar[Personal] = Personal(
+        fields=frozenset({"phone"}), known_by={"phone": "phone"}, told=("phone", "created_at", "expires_at", "used_at")
+    )
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     phone = models.CharField(max_length=16)
@@ -40,7 +43,12 @@ class Registration(models.Model):
     the same address neither blocks its owner nor gets a password of theirs behind the owner's code.
     """
 
-    personal_fields: ClassVar[frozenset[str]] = frozenset({"email", "name"})
+    # The name is not told: whoever typed it need not be the one the address belongs to.
+    personal: ClassVar[Personal] = Personal(
+        fields=frozenset({"email", "name"}),
+        known_by={"email": "proved_addresses"},
+        told=("email", "created_at", "expires_at", "used_at"),
+    )
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     email = models.EmailField(db_index=True)
@@ -60,6 +68,8 @@ class Registration(models.Model):
 class SignInLink(models.Model):
     """A link that signs one person in once. Holds a hash, never the token."""
 
+    personal: ClassVar[Personal] = Personal(subjects=("user",), told=("expires_at", "used_at"))
+
     token_hash = models.CharField(max_length=64, unique=True)
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="sign_in_links")
     next_path = models.CharField(max_length=200, default="/")
@@ -72,6 +82,8 @@ class SignInLink(models.Model):
 
 class RefreshToken(models.Model):
     """The right to a new access token, used once and replaced by its successor. Holds a hash, never the token."""
+
+    personal: ClassVar[Personal] = Personal(subjects=("user",), told=("second_factor", "expires_at", "used_at"))
 
     token_hash = models.CharField(max_length=64, unique=True)
     family = models.UUIDField(db_index=True)
@@ -88,6 +100,10 @@ class PersonalToken(models.Model):
     """A named key of a program that acts for a person, within scopes and for a time. Holds a hash, never the token."""
 
     owner_path: ClassVar[str] = "user"
+    personal: ClassVar[Personal] = Personal(
+        subjects=("user",),
+        told=("name", "scopes", "second_factor", "created_at", "expires_at", "last_used_at", "revoked_at"),
+    )
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="personal_tokens", verbose_name=_("person"))
@@ -119,7 +135,11 @@ class BrowserSession(AbstractBaseSession):
     """A browser that is signed in. `session_key` is a hash of its cookie; `session_data` is encrypted."""
 
     owner_path: ClassVar[str] = "user"
-    personal_fields: ClassVar[frozenset[str]] = frozenset({"address", "user_agent"})
+    personal: ClassVar[Personal] = Personal(
+        fields=frozenset({"address", "user_agent"}),
+        subjects=("user",),
+        told=("address", "user_agent", "created_at", "seen_at", "expire_date"),
+    )
 
     session_key = models.CharField(max_length=64, primary_key=True)
     user = models.ForeignKey(User, on_delete=models.CASCADE, null=True, related_name="browser_sessions")
