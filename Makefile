@@ -1,11 +1,11 @@
 # Few verbs, the same ones CI calls. Everything is done by deploy/stack/setup.sh, because make splits paths at spaces.
 # Settings: PORT=8000 VAR_DIR=var SIMULATED_PI=0, and DATABASE_URL, REDIS_URL, CELERY_BROKER_URL, MQTT_URL for servers of your own.
 .DEFAULT_GOAL := help
-.PHONY: help up test lint bench soak manage lock clean
+.PHONY: help up test lint check-deploy bench soak manage lock clean
 SETUP := ./deploy/stack/setup.sh
 
 help: ## this list
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /  make \1	/'
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1	/'
 
 up: ## install what is missing, start everything, print the addresses; Ctrl-C stops it
 	@$(SETUP) run -m deploy.stack up
@@ -13,8 +13,11 @@ up: ## install what is missing, start everything, print the addresses; Ctrl-C st
 test: ## every test, on servers of its own; ARGS='carts -k unlock' narrows it
 	@$(SETUP) test $(ARGS)
 
-lint: ## formatting, types, import layers, migrations, templates
+lint: ## formatting, types, import layers, migrations, templates, production's settings
 	@$(SETUP) lint
+
+check-deploy: ## Django's own checks and ours, with production's settings
+	@$(SETUP) dev -m deploy.stack.check_deploy
 
 bench: ## measure the speed goals; ARGS are passed on
 	@$(SETUP) dev -m bench $(ARGS)

@@ -17,7 +17,6 @@ django.setup(set_prefix=False)
 
 from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
-from channels.security.websocket import AllowedHostsOriginValidator
 from django.core.exceptions import RequestAborted
 from django.core.handlers.asgi import ASGIHandler, get_script_prefix
 from django.core.signals import request_started
@@ -27,6 +26,8 @@ from django.urls import set_script_prefix
 
 from config.checks import require_production_is_configured
 from config.sockets import websocket_urlpatterns
+from core.origins import SocketOrigins
+from core.rates import RatedSockets
 
 require_production_is_configured()
 
@@ -79,7 +80,7 @@ class ThreadsHandler(ASGIHandler):
 application = ProtocolTypeRouter(
     {
         "http": ThreadsHandler(),
-        "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(websocket_urlpatterns))),
+        "websocket": SocketOrigins(RatedSockets(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)))),
     }
 )
 

@@ -1,38 +1,123 @@
 """What production must not start without. Management commands check it, and so do the ASGI and WSGI entry points."""
 
+import base64
+import binascii
+from collections.abc import Callable, Iterator
+from ipaddress import ip_network
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 from django.core.exceptions import ImproperlyConfigured
+from django.http.request import validate_host
+
+from core.secrets import KEY_BYTES
 
 SHORTEST_SECRET = 32
+FEWEST_CHARACTERS = 8  # different ones; random text of that length has far more
+# A trusted network this wide holds strangers: IPv4 beyond a private /8, IPv6 beyond a site's fc00::/7.
+WIDEST_NETWORK = {4: 8, 6: 7}
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @register()
 def production_is_configured(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """Errors for default or short secrets and for DEBUG; nothing outside production."""
+    """Errors for weak secrets and for what would open a door; nothing outside production."""
     if not settings.PRODUCTION:
         return []
-    secrets = {
-        "SECRET_KEY": settings.SECRET_KEY,
-        **{f"JWT_KEYS[{name}]": key for name, key in settings.JWT_KEYS.items()},
-    }
-    errors: list[CheckMessage] = [
-        Error(f"{name} is the development default or shorter than {SHORTEST_SECRET} characters", id="cartwise.E001")
-        for name, value in secrets.items()
-        if value == settings.DEVELOPMENT_SECRET or len(value) < SHORTEST_SECRET
-    ]
-    if settings.DEBUG:
-        errors.append(Error("DEBUG is on", id="cartwise.E002"))
-    if not settings.PUBLIC_URL.startswith("https://"):
-        errors.append(Error("PUBLIC_URL must be https", id="cartwise.E003"))
-    if not settings.MQTT_PUBLIC_TLS:
-        errors.append(Error("devices must reach the broker over TLS: set MQTT_PUBLIC_TLS", id="cartwise.E004"))
-    return errors
+    checks: tuple[tuple[str, Callable[[], Iterator[str]]], ...] = (
+        ("cartwise.E001", _secrets),
+        ("cartwise.E002", _field_keys),
+        ("cartwise.E003", _addresses),
+        ("cartwise.E004", _proxies_and_origins),
+        ("cartwise.E005", _cloudflare_access),
+        ("cartwise.E006", _gateways),
+    )
+    return [Error(message, id=number) for number, check in checks for message in check()]
 
 
 def require_production_is_configured() -> None:
     """Raises `ImproperlyConfigured`: gunicorn and uvicorn run no checks of their own."""
     if errors := production_is_configured(None):
         raise ImproperlyConfigured("; ".join(error.msg for error in errors))
+
+
+def _secrets() -> Iterator[str]:
+    if settings.DEBUG:
+        yield "DEBUG is on"
+    if not settings.JWT_KEYS:
+        yield "JWT_KEYS is empty"
+    secrets = {
+        "SECRET_KEY": settings.SECRET_KEY,
+        **{f"JWT_KEYS[{name}]": key for name, key in settings.JWT_KEYS.items()},
+    }
+    for name, secret in secrets.items():
+        if settings.DEVELOPMENT_SECRET in secret or len(secret) < SHORTEST_SECRET:
+            yield f"{name} is the development default or shorter than {SHORTEST_SECRET} characters"
+        elif len(set(secret)) < FEWEST_CHARACTERS:
+            yield f"{name} is no random text"
+    if settings.SECRET_KEY in settings.JWT_KEYS.values():
+        yield "JWT_KEYS holds SECRET_KEY: tokens need keys of their own"
+
+
+def _field_keys() -> Iterator[str]:
+    if settings.FIELD_KEYS == settings.DEVELOPMENT_FIELD_KEYS:
+        yield "FIELD_KEYS is not set: encrypted fields and sessions need keys of their own"
+        return
+    for name, key in settings.FIELD_KEYS.items():
+        try:
+            raw = base64.b64decode(key, validate=True)
+        except (binascii.Error, ValueError):
+            raw = b""
+        weak = len(raw) != KEY_BYTES or len(set(raw)) < FEWEST_CHARACTERS
+        if weak or key in settings.DEVELOPMENT_FIELD_KEYS.values():
+            yield f"FIELD_KEYS[{name}] is not the base64 of {KEY_BYTES} random bytes"
+
+
+def _addresses() -> Iterator[str]:
+    if not settings.PUBLIC_URL.startswith("https://"):
+        yield "PUBLIC_URL must be https"
+    if not settings.MQTT_PUBLIC_TLS:
+        yield "devices must reach the broker over TLS: set MQTT_PUBLIC_TLS"
+    if any("*" in host or "." not in host.strip(".") for host in settings.ALLOWED_HOSTS):
+        yield "ALLOWED_HOSTS must name the hosts, each whole"
+    elif not validate_host(urlsplit(settings.PUBLIC_URL).hostname or "", settings.ALLOWED_HOSTS):
+        yield "ALLOWED_HOSTS leaves out the host of PUBLIC_URL"
+
+
+def _proxies_and_origins() -> Iterator[str]:
+    for entry in settings.TRUSTED_PROXIES:
+        try:
+            network = ip_network(entry)
+        except ValueError:
+            yield f"TRUSTED_PROXIES: {entry} is neither an address nor a network"
+            continue
+        if network.prefixlen < WIDEST_NETWORK[network.version]:
+            yield f"TRUSTED_PROXIES: {entry} believes strangers"
+    for name in ("CSRF_TRUSTED_ORIGINS", "CORS_ALLOWED_ORIGINS"):
+        for origin in getattr(settings, name):
+            if not origin.startswith("https://") or "*" in origin:
+                yield f"{name}: {origin} must be one https origin"
+
+
+def _cloudflare_access() -> Iterator[str]:
+    team, audiences = settings.CF_ACCESS_TEAM_URL, settings.CF_ACCESS_AUDIENCES
+    if settings.CF_ACCESS_REQUIRED and not (team and audiences):
+        yield "CF_ACCESS_REQUIRED needs CF_ACCESS_TEAM_URL and CF_ACCESS_AUDIENCES"
+    elif team and not audiences:
+        yield "CF_ACCESS_TEAM_URL needs CF_ACCESS_AUDIENCES: a token for any application would do"
+    if team and not team.startswith("https://"):
+        yield "CF_ACCESS_TEAM_URL must be https"
+
+
+def _gateways() -> Iterator[str]:
+    if not settings.SMS_API_KEY:
+        yield "SMS_API_KEY is not set: nobody would get a code"
+    if not settings.SMS_BASE_URL.startswith("https://"):
+        yield "SMS_BASE_URL must be https: codes and the key to send them go there"
+    if settings.EMAIL_HOST not in LOOPBACK and not settings.EMAIL_USE_TLS:
+        yield "EMAIL_USE_TLS is off: codes would go to another machine in the open"
+    for name, value in settings.SOCIALACCOUNT_PROVIDERS["google"].items():
+        if name.endswith("_URL") and not value.startswith("https://"):
+            yield f"GOOGLE_{name} must be https"

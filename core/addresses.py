@@ -1,15 +1,70 @@
-"""Whose address a request comes from."""
+"""Whose address a request comes from.
+
+Only `X-Forwarded-For` is read, and only as far as proxies named in `TRUSTED_PROXIES` wrote it: each appends the peer it
+saw, so the list is walked from its end. `CF-Connecting-IP` and the like are the client's to write wherever somebody
+reaches us past that proxy, and are not believed.
+"""
+
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from django.conf import settings
 from django.http import HttpRequest
 
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+# What one household or phone is given: whoever has one address of it has all of them.
+IPV6_CLIENT_PREFIX = 64
+# A longer chain of proxies is somebody's invention.
+_MOST_HOPS = 20
+
 
 def client_address(request: HttpRequest) -> str:
-    """The client's IP address. `X-Forwarded-For` counts only as far as trusted proxies wrote it."""
-    address: str = request.META.get("REMOTE_ADDR", "")
-    forwarded = request.headers.get("X-Forwarded-For", "")
-    for hop in reversed([part.strip() for part in forwarded.split(",") if part.strip()]):
-        if address not in settings.TRUSTED_PROXIES:
+    """The client's IP address; what the server called the peer where that is none (a Unix socket's is empty)."""
+    return _behind_proxies(request.META.get("REMOTE_ADDR", ""), request.headers.get("X-Forwarded-For", ""))
+
+
+def network_of(address: str) -> str:
+    """What is counted as one client: an IPv4 address, or the /64 of an IPv6 address."""
+    parsed = _parse(address)
+    if isinstance(parsed, IPv6Address):
+        return str(ip_network((parsed, IPV6_CLIENT_PREFIX), strict=False))
+    return str(parsed) if parsed else "unknown"
+
+
+@lru_cache(maxsize=8)
+def networks(entries: tuple[str, ...]) -> tuple[Network, ...]:
+    """Addresses and CIDR networks, parsed. Raises `ValueError` for what is neither."""
+    return tuple(ip_network(entry) for entry in entries)
+
+
+def _behind_proxies(peer: str, forwarded: str) -> str:
+    trusted = networks(tuple(settings.TRUSTED_PROXIES))
+    address = _parse(peer)
+    if address is None:
+        return peer
+    for hop in reversed(forwarded.split(",")[-_MOST_HOPS:]) if trusted else ():
+        if not any(address in network for network in trusted):
             break
-        address = hop
-    return address
+        if not hop.strip():
+            continue
+        said = _parse(hop)
+        if said is None:
+            break  # a proxy of ours saw it, but what it saw is no address: the proxy is the last one known
+        address = said
+    return str(address)
+
+
+def _parse(text: str) -> Address | None:
+    """An address, with or without a port or brackets; an IPv4 address mapped into IPv6 is itself."""
+    text = text.strip()
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address

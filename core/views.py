@@ -40,6 +40,15 @@ def problem_body(error: DomainError) -> dict[str, object]:
     }
 
 
+def refuse(request: HttpRequest, error: DomainError) -> HttpResponse:
+    """A refusal by a middleware: the envelope below `/api/`, else a page."""
+    if not request.path.startswith("/api/"):
+        return error_page(request, error)
+    headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+    body = problem_body(error)
+    return JsonResponse(body, status=error.status, content_type="application/problem+json", headers=headers)
+
+
 def _error(request: HttpRequest, status: HTTPStatus, code: str, title: str) -> HttpResponse:
     request_id = current_request_id.get()
     if request.path.startswith("/api/"):

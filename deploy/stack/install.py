@@ -127,6 +127,7 @@ def lint() -> None:
         "imports": [python, str(PYTHON.parent / "lint-imports")],
         # Models against migration files; the warning says that no database was asked.
         "migrations": [python, "-W", "ignore::RuntimeWarning", "manage.py", "makemigrations", "--check", "--dry-run"],
+        "deploy": [python, "-m", "deploy.stack.check_deploy"],
         "djade": [str(PYTHON.parent / "djade"), "--check", "--target-version", "5.2", *pages],
         "djlint": [python, "-m", "djlint", "--lint", "--quiet", *templates],
     }
