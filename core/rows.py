@@ -1,13 +1,12 @@
 """Writing and deleting what a person changed: rows are checked as a whole, and the log says who did it."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, models, transaction
 from django.db.models import ProtectedError
-from django.forms.models import model_to_dict
 from django.utils.translation import gettext_lazy as _
 
 from core import audit
@@ -24,14 +23,14 @@ def save_row(row: M, *, changes: Mapping[str, Any], actor: object) -> M:
     Of a stored row only `changes` are written, so that what others changed meanwhile stays.
     """
     new = row._state.adding
-    before = None if new else {name: getattr(row, name, None) for name in changes}
-    for name, value in changes.items():
-        setattr(row, name, value)
     try:
         with transaction.atomic():
+            before = None if new else _stored(row, changes)
+            for name, value in changes.items():
+                setattr(row, name, value)
             row.full_clean()
             row.save(update_fields=None if new else list(changes))
-            audit.record("created" if new else "changed", row, actor=actor, before=before, after=changes)
+            _record(row, before, _values(row, changes), actor)
     except ValidationError as error:
         raise InvalidInput(errors=error.message_dict) from None
     except IntegrityError:
@@ -46,7 +45,8 @@ def delete_row(row: models.Model, *, actor: object, when_used: Text = "") -> Non
     try:
         with transaction.atomic():
             # Before the row goes, and its key and its place with it.
-            audit.record("deleted", row, actor=actor, before=model_to_dict(row))
+            before = {field.name: field.value_from_object(row) for field in row._meta.concrete_fields}
+            audit.record("deleted", row, actor=actor, before=before)
             row.delete()
     except ProtectedError:
         raise DomainError(when_used) from None
@@ -54,9 +54,37 @@ def delete_row(row: models.Model, *, actor: object, when_used: Text = "") -> Non
 
 
 def note(what: str, row: models.Model, *, actor: object, **more: object) -> None:
-    """Who did what to which row, in the audit and as a line in the log. `actor` is a person, or the name of a job."""
+    """Who did what to which row, in the audit and as a line in the log. `actor` is as `audit.record` takes it."""
     audit.record(what, row, actor=actor, after=more or None)
-    logger.info(what, extra={**_about(row, actor), **more})
+    logger.info(what, extra=_about(row, actor))
+
+
+def _values(row: models.Model, names: Iterable[str]) -> dict[str, Any]:
+    """What the row holds now, by field; of a related row its key."""
+    fields = [row._meta.get_field(name) for name in names]
+    return {field.name: field.value_from_object(row) for field in fields if isinstance(field, models.Field)}
+
+
+def _stored(row: models.Model, names: Iterable[str]) -> dict[str, Any]:
+    """What the database holds until then, locked. A form may have written the new values into `row` already."""
+    stored = type(row)._base_manager.select_for_update(no_key=True).filter(pk=row.pk).first()
+    return _values(stored, names) if stored else {}
+
+
+def _record(row: models.Model, before: Mapping[str, Any] | None, after: Mapping[str, Any], actor: object) -> None:
+    """A new row with all it was made with; of a stored one what is different now, and nothing where nothing is."""
+    if before is None:
+        audit.record("created", row, actor=actor, after=after)
+        return
+    moved = [name for name, value in after.items() if before.get(name) != value]
+    if moved:
+        audit.record(
+            "changed",
+            row,
+            actor=actor,
+            before={name: before.get(name) for name in moved},
+            after={name: after[name] for name in moved},
+        )
 
 
 def _about(row: models.Model, actor: object) -> dict[str, object]:

@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from core.models import ActorKind
 from devices.enums import OPEN_COMMANDS, CommandStatus, DeviceState, PresenceState, Protocol
 from tenants.models import Branch, Chain, User
 
@@ -17,6 +18,7 @@ DEFAULT_PORT = "/dev/ttyUSB0"
 class Device(models.Model):
     """A Raspberry Pi of a branch. It may be prepared with controllers and carts before any hardware exists."""
 
+    actor_kind: ClassVar[str] = ActorKind.DEVICE
     chain_path: ClassVar[str] = "branch__chain"
     branch_path: ClassVar[str] = "branch"
 

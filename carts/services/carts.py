@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from carts.enums import CONDITION_TRANSITIONS, CartCondition
 from carts.events import CartChanged
 from carts.models import Cart
-from core import idempotency, live
+from core import audit, idempotency, live
 from core.compiled import Lookup
 from core.errors import DomainError, InvalidInput, NotFound
 from core.transitions import transition
@@ -25,6 +25,8 @@ def _locked_where(*conditions: Q, **values: Any) -> QuerySet[Cart]:
     return rows.select_related("branch__chain", "controller__device__presence").filter(*conditions, **values)
 
 
+# Who places carts when no person does.
+_NOBODY = "configuration"
 _OPEN = in_operation("branch")
 _locked = Lookup(lambda pk: _locked_where(pk=pk), pk=UUID)
 _open_by_number = Lookup(
@@ -65,7 +67,9 @@ def _known(cart: Cart) -> Cart:
     return cart
 
 
-def place_cart(*, branch: Branch, cart_number: int, controller: Controller, locker_id: int) -> Cart:
+def place_cart(
+    *, branch: Branch, cart_number: int, controller: Controller, locker_id: int, actor: object = _NOBODY
+) -> Cart:
     """Put a cart behind a lock; the same number in the branch is the same cart. The board's Pi learns of it.
 
     Locks the cart. Raises `ValidationError` for a lock of another branch or of another cart.
@@ -76,12 +80,15 @@ def place_cart(*, branch: Branch, cart_number: int, controller: Controller, lock
         if cart and cart.controller_id == controller.pk and cart.locker_id == locker_id:
             return cart
         before = cart.controller.device_id if cart and cart.controller else None
+        stood = None if cart is None else {"controller": cart.controller_id, "locker_id": cart.locker_id}
         cart = cart or Cart(branch=branch, cart_number=cart_number)
         cart.controller, cart.locker_id = controller, locker_id
         if before != controller.device_id:
             cart.lock_seq = -1  # each Pi counts its own reports
         cart.full_clean()
         cart.save(update_fields=None if cart._state.adding else ["controller", "locker_id", "lock_seq"])
+        stands = {"controller": controller, "locker_id": locker_id}
+        audit.record("changed" if stood else "created", cart, actor=actor, before=stood, after=stands)
         bump_config(device_ids=[pk for pk in {before, controller.device_id} if pk])
     return cart
 
@@ -110,6 +117,7 @@ def _command(cart_id: UUID, type: str, actor: User) -> Command:
     if cart.controller is None:
         raise DomainError(_("This cart hangs on no lock."))
     command = queue_command(device=cart.controller.device, type=type, target_id=cart.pk, actor=actor)
+    audit.record(f"{type} sent", cart, actor=actor)
     live.announce(CartChanged(cart.pk, cart.branch_id))
     return command
 
@@ -129,6 +137,7 @@ def put_in_service(*, cart: Cart, actor: object) -> None:
 def _set_condition(cart: Cart, condition: str, note: str, actor: object) -> None:
     with transaction.atomic():
         row = lock_cart(cart.pk)
+        before = row.condition
         moved = transition(
             row,
             to=condition,
@@ -139,4 +148,7 @@ def _set_condition(cart: Cart, condition: str, note: str, actor: object) -> None
             also={"maintenance_notes": note},
         )
         if moved:
+            what = "put in maintenance" if condition == CartCondition.MAINTENANCE else "put in service"
+            changed = {"before": {"condition": before}, "after": {"condition": condition}}
+            audit.record(what, row, actor=actor, reason=note, **changed)
             live.announce(CartChanged(row.pk, row.branch_id))

@@ -23,13 +23,13 @@ from carts.events import CartChanged, RentalChanged, RentalEnded, RentalStarted,
 from carts.models import Cart, Rental
 from carts.services.carts import lock_cart, lock_chosen_cart
 from carts.snapshots import take_snapshot
-from core import idempotency, live, outbox
+from core import audit, idempotency, live, outbox
 from core.compiled import Lookup, insert, update
 from core.errors import DomainError, InvalidInput, Unavailable
 from core.transitions import IllegalTransition, transition
 from devices.enums import OPEN_COMMANDS, CommandStatus
 from devices.models import Command
-from devices.services import cancel_command, queue_command
+from devices.services import queue_command, stop_command
 from tenants.models import User
 from tenants.services import ensure_customer_grant
 
@@ -236,8 +236,10 @@ def close_rental(*, rental: Rental, reason: str, actor: User) -> None:
             raise DomainError(_("The lock is being opened. Wait a few seconds."))
         if row.status not in RUNNING_RENTALS:
             return
-        back = _is_back(cart)
+        back, before = _is_back(cart), row.status
         _end(row, cart, RentalStatus.CLOSED_BY_STAFF, reason.strip(), actor)
+        changed = {"before": {"status": before}, "after": {"status": row.status}}
+        audit.record("ended by staff", row, actor=actor, reason=reason.strip(), **changed)
         if not back and cart.condition == CartCondition.OK:
             _suspect(cart, "rental closed without the cart")
 
@@ -250,7 +252,7 @@ def report_not_opened(*, rental: Rental, customer: User) -> Rental:
         row = Rental.objects.select_related("unlock_command__device__branch__chain").get(pk=rental.pk)
         if row.status == RentalStatus.PENDING_UNLOCK:
             if row.unlock_command and row.unlock_command.status in OPEN_COMMANDS:
-                cancel_command(command=row.unlock_command, actor=customer)
+                stop_command(command=row.unlock_command, actor=customer)
         elif row.status == RentalStatus.ACTIVE:
             recent = row.start_time is not None and timezone.now() - row.start_time <= NOT_OPENED_WITHIN
             if not recent or cart.present is not True:

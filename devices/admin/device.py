@@ -24,11 +24,12 @@ from devices.services import (
     change_controller,
     place_controller,
     prepare_device,
-    queue_command,
     remove_controller,
     rename_device,
     request_firmware,
+    restart_device,
     revoke_device,
+    send_config,
 )
 
 ADMITTED = (DeviceState.ACTIVE, DeviceState.PENDING)
@@ -68,13 +69,11 @@ def _replace_token(press: Press) -> ShownOnce:
 
 
 def _restart(press: Press) -> None:
-    with transaction.atomic():
-        queue_command(device=press.thing, type="restart", actor=press.actor)
+    restart_device(device=press.thing, actor=press.actor)
 
 
 def _apply_config(press: Press) -> None:
-    with transaction.atomic():
-        queue_command(device=press.thing, type="apply_config", actor=press.actor)
+    send_config(device=press.thing, actor=press.actor)
 
 
 def _install_firmware(press: Press) -> None:
@@ -275,7 +274,7 @@ class DeviceAdmin(ScopedAdmin):
         if change:
             rename_device(device=obj, actor=request.user, **form.cleaned_data)
         else:
-            obj.pk = prepare_device(**form.cleaned_data).pk
+            obj.pk = prepare_device(actor=request.user, **form.cleaned_data).pk
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
         """Boards are typed, changed and ticked off in one table; presence beside it is only looked at."""

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
-from core import outbox
+from core import audit, outbox
 from core.errors import DomainError
 from core.limits import Limit, take
 from core.transitions import transition
@@ -54,13 +54,15 @@ def create_enrolment_code(
     """A single-use code like `7K4Q-9TZM` (39 bits) for a new device of the branch, or for a prepared one."""
     signs = "".join(secrets.choice(_ALPHABET) for _ in range(8))
     code = f"{signs[:4]}-{signs[4:]}"
-    row = EnrolmentCode.objects.create(
-        branch=branch,
-        device=device,
-        code_hmac=_code_hmac(code),
-        created_by=actor,
-        expires_at=timezone.now() + lifetime,
-    )
+    with transaction.atomic():
+        row = EnrolmentCode.objects.create(
+            branch=branch,
+            device=device,
+            code_hmac=_code_hmac(code),
+            created_by=actor,
+            expires_at=timezone.now() + lifetime,
+        )
+        audit.record("created", row, actor=actor, after={"device": device, "expires_at": row.expires_at})
     return row, code
 
 
@@ -114,7 +116,8 @@ def _take_code(mac_address: str, serial_number: str, branch_code: str, code: str
 def approve_device(*, device: Device, actor: User) -> None:
     """Let a waiting device in; it gets its token when it asks again. Raises `IllegalTransition` for any other."""
     with transaction.atomic():
-        transition(device, to=DeviceState.ACTIVE, table=_APPROVAL, field="state", reason="approved", actor=actor)
+        if transition(device, to=DeviceState.ACTIVE, table=_APPROVAL, field="state", reason="approved", actor=actor):
+            audit.record("approved", device, actor=actor)
 
 
 def revoke_device(*, device: Device, actor: User, reason: str = "") -> None:
@@ -123,7 +126,12 @@ def revoke_device(*, device: Device, actor: User, reason: str = "") -> None:
         # The codes first, as a registration locks its own first: it ends before this or finds its code dead.
         _end_codes(device)
         _shut_out(device)
-        transition(device, to=DeviceState.REVOKED, table=DEVICE_TRANSITIONS, field="state", reason=reason, actor=actor)
+        before = device.state
+        if transition(
+            device, to=DeviceState.REVOKED, table=DEVICE_TRANSITIONS, field="state", reason=reason, actor=actor
+        ):
+            moved = {"before": {"state": before}, "after": {"state": device.state}}
+            audit.record("revoked", device, actor=actor, reason=reason, **moved)
 
 
 def _end_codes(device: Device) -> None:
@@ -164,11 +172,13 @@ def _let_wait(device: Device) -> Registration:
     device.claim_hash = _claim_hash(claim)
     device.save(update_fields=["claim_hash"])
     transition(device, to=DeviceState.PENDING, table=DEVICE_TRANSITIONS, field="state", reason="enrolled")
+    audit.record("asked to be let in", device, actor=device, after={"mac_address": device.mac_address})
     return Registration(device, claim=claim)
 
 
 def _let_in(device: Device) -> Registration:
     outbox.publish(DeviceEnrolled(device.pk))
+    audit.record("enrolled", device, actor=device, after={"mac_address": device.mac_address})
     return Registration(device, token=issue_token(device=device, shown=True))
 
 

@@ -7,7 +7,8 @@ from django.db import transaction
 from django.db.models import F
 from django.utils.translation import gettext_lazy as _
 
-from core.rows import delete_row, save_row
+from core import audit
+from core.rows import delete_row, note, save_row
 from devices import notify
 from devices.models import DEFAULT_PORT, Controller, Device, KnownMac, Presence
 from devices.services.commands import queue_command
@@ -17,10 +18,13 @@ from tenants.models import Branch, Chain
 _NOBODY = "configuration"
 
 
-def prepare_device(*, branch: Branch, name: str) -> Device:
+@transaction.atomic
+def prepare_device(*, branch: Branch, name: str, actor: object = _NOBODY) -> Device:
     """A device that waits for its hardware; the same name in the branch is the same device."""
-    device = Device.objects.get_or_create(branch=branch, name=name)[0]
+    device, created = Device.objects.get_or_create(branch=branch, name=name)
     Presence.objects.get_or_create(device=device)
+    if created:
+        note("created", device, actor=actor, branch=branch.pk, name=name)
     return device
 
 
@@ -85,7 +89,25 @@ def bump_config(*, device_ids: list[UUID], actor: object = _NOBODY) -> None:
 def request_firmware(*, device: Device, version: str, actor: object) -> Device:
     """Ask a device to install a firmware; it may learn of it late, with a heartbeat."""
     with transaction.atomic():
-        device.wanted_firmware = version
+        before, device.wanted_firmware = device.wanted_firmware, version
         device.save(update_fields=["wanted_firmware"])
+        wanted = {"before": {"wanted_firmware": before}, "after": {"wanted_firmware": version}}
+        audit.record("firmware sent", device, actor=actor, **wanted)
         queue_command(device=device, type="install_firmware", args={"version": version}, actor=actor)
     return device
+
+
+def restart_device(*, device: Device, actor: object) -> None:
+    """Ask a device to restart; it may learn of it late, with a heartbeat. Raises `Unavailable`."""
+    _tell(device, "restart", "restart sent", actor)
+
+
+def send_config(*, device: Device, actor: object) -> None:
+    """Have a device fetch its configuration anew, with its next heartbeat at the latest. Raises `Unavailable`."""
+    _tell(device, "apply_config", "configuration sent", actor)
+
+
+def _tell(device: Device, type: str, what: str, actor: object) -> None:
+    with transaction.atomic():
+        queue_command(device=device, type=type, actor=actor)
+        audit.record(what, device, actor=actor)

@@ -9,6 +9,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from core import audit
 from core.tokens import TokenError, newest_key_id, read, sign
 from devices import notify
 from devices.enums import DeviceState
@@ -38,6 +39,8 @@ def issue_token(*, device: Device, shown: bool) -> DeviceToken:
         )
         if shown:
             notify.wake(notify.RIGHTS, device.pk)
+        else:
+            audit.record("token renewed", device, actor=device)
         return token
 
 

@@ -64,7 +64,7 @@ class ChainListView(generics.ListCreateAPIView[Chain]):
 
     def perform_create(self, serializer: serializers.BaseSerializer[Chain]) -> None:
         _require(self.request, "chains:add")
-        serializer.instance = shops.create_chain(**serializer.validated_data)
+        serializer.instance = shops.create_chain(actor=self.request.user, **serializer.validated_data)
 
 
 @extend_schema_view(
@@ -84,11 +84,13 @@ class ChainDetailView(generics.RetrieveUpdateDestroyAPIView[Chain]):
 
     def perform_update(self, serializer: serializers.BaseSerializer[Chain]) -> None:
         _require(self.request, "chains:change", serializer.instance)
-        serializer.instance = shops.update_chain(chain=self.get_object(), **serializer.validated_data)
+        serializer.instance = shops.update_chain(
+            chain=self.get_object(), actor=self.request.user, **serializer.validated_data
+        )
 
     def perform_destroy(self, instance: Chain) -> None:
         _require(self.request, "chains:delete", instance)
-        shops.delete_chain(chain=instance)
+        shops.delete_chain(chain=instance, actor=self.request.user)
 
 
 @extend_schema_view(
@@ -109,7 +111,7 @@ class BranchListView(generics.ListCreateAPIView[Branch]):
         if chain is None:
             raise NotFound
         _require(self.request, "branches:add", chain)
-        serializer.instance = shops.create_branch(**serializer.validated_data)
+        serializer.instance = shops.create_branch(actor=self.request.user, **serializer.validated_data)
 
 
 @extend_schema_view(get=extend_schema(operation_id="branch_detail", tags=["branches"]))

@@ -4,12 +4,15 @@ import hashlib
 import secrets
 from datetime import timedelta
 
+from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from core import audit
 from core.errors import InvalidInput
 from tenants import access
 from tenants.models import SignInLink, User
+from tenants.services.people import home_of
 
 LIFETIME = timedelta(hours=12)
 
@@ -18,9 +21,10 @@ def create_sign_in_link(*, user: User, next_path: str, actor: User | None = None
     """A token for `/auth/link/<token>`; only its hash is kept. Raises `NotAllowed` when `user` outranks `actor`."""
     access.require_rank(actor, user)
     token = secrets.token_urlsafe(32)
-    SignInLink.objects.create(
-        token_hash=_hash(token), user=user, next_path=next_path, expires_at=timezone.now() + LIFETIME
-    )
+    ends = timezone.now() + LIFETIME
+    with transaction.atomic():
+        SignInLink.objects.create(token_hash=_hash(token), user=user, next_path=next_path, expires_at=ends)
+        audit.record("sign-in link made", user, actor=actor, after={"expires_at": ends}, place=home_of(user))
     return token
 
 
