@@ -102,6 +102,7 @@ class Rewritten:
 _columns: list[Column] = []
 _elsewhere: dict[str, Callable[[], int]] = {}
 _BATCH = 200
+_LOCK = "FOR UPDATE"
 
 
 def encrypts(model: type[models.Model], field: str, *, place: str) -> None:
@@ -141,7 +142,8 @@ def _column(model: type[models.Model], field: str, place: str) -> Column:
 def count_old(column: Column) -> int:
     """Values that are not under the newest key. One query, which reads the whole column."""
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT count(*) FROM {_of(column)}", [next(iter(settings.FIELD_KEYS))])
+        newest = next(iter(settings.FIELD_KEYS))
+        cursor.execute(f"SELECT count(*) FROM {_of(column)}", [newest])  # noqa: S608 (names of ours)
         return int(cursor.fetchone()[0])
 
 
@@ -164,9 +166,8 @@ def _rewrite_batch(column: Column, after: Any) -> tuple[int, int, Any] | None:
     beyond, parameters = ("", [newest]) if after is None else (f" AND {key} > %s", [newest, after])
     unreadable = 0
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT {key}, {name} FROM {_of(column)}{beyond} ORDER BY {key} LIMIT {_BATCH} {_LOCK}", parameters
-        )
+        selected = f"SELECT {key}, {name} FROM {_of(column)}{beyond} ORDER BY {key} LIMIT {_BATCH} {_LOCK}"  # noqa: S608
+        cursor.execute(selected, parameters)
         rows = cursor.fetchall()
         for pk, written in rows:
             try:
@@ -176,9 +177,6 @@ def _rewrite_batch(column: Column, after: Any) -> tuple[int, int, Any] | None:
                 continue
             cursor.execute(f"UPDATE {quote(column.table)} SET {name} = %s WHERE {key} = %s", [new, pk])  # noqa: S608
     return (len(rows), unreadable, rows[-1][0]) if rows else None
-
-
-_LOCK = "FOR UPDATE"
 
 
 def _of(column: Column) -> str:

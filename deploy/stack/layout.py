@@ -4,6 +4,7 @@ Everything lives under `VAR_DIR` (default `var/` beside the Makefile). Files wit
 atomically.
 """
 
+import base64
 import fcntl
 import json
 import os
@@ -104,6 +105,7 @@ class Secrets:
 
     secret_key: str
     jwt_key: str
+    field_key: str
     postgres_password: str
     database_password: str
     database_app_password: str
@@ -115,10 +117,17 @@ class Secrets:
     def load(cls, path: Path) -> "Secrets":
         """Read `path`, generating what is missing."""
         known = json.loads(path.read_text()) if path.exists() else {}
-        loaded = cls(**{field.name: known.get(field.name) or secrets.token_urlsafe(48) for field in fields(cls)})
+        loaded = cls(**{field.name: known.get(field.name) or _generate(field.name) for field in fields(cls)})
         if asdict(loaded) != known:
             write_private(path, json.dumps(asdict(loaded), indent=1))
         return loaded
+
+
+def _generate(name: str) -> str:
+    """48 random bytes; the key of encrypted fields is one of AES-256."""
+    if name == "field_key":
+        return base64.b64encode(secrets.token_bytes(32)).decode()
+    return secrets.token_urlsafe(48)
 
 
 class Ports:

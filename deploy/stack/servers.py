@@ -77,6 +77,7 @@ class Servers:
         chosen = {
             "SECRET_KEY": self.secrets.secret_key,
             "JWT_KEYS": json.dumps({"stack": self.secrets.jwt_key}),
+            "FIELD_KEYS": json.dumps({"stack": self.secrets.field_key}),
             "ENVIRONMENT": "development",
             "DEBUG": "0",
         }

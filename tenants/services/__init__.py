@@ -18,8 +18,8 @@ from tenants.services.people import (
     update_profile,
 )
 from tenants.services.personal_tokens import create_personal_token, revoke_personal_token, user_of_personal_token
-from tenants.services.registration import request_registration, verify_registration
 from tenants.services.privacy import erase_person, export_person, reapply_erasures
+from tenants.services.registration import request_registration, verify_registration
 from tenants.services.retention import forget_customer
 from tenants.services.roles import create_role, delete_role, update_role
 from tenants.services.sessions import TokenPair, issue_tokens, refresh_tokens, sign_out, sign_out_everywhere

@@ -37,7 +37,7 @@ def forget_customer(*, user_id: UUID, branch_id: UUID, seen_before: datetime) ->
 
 
 def _forget_invitations() -> int:
-    """Those accepted, withdrawn or run out, as long as their chain keeps things. Those of the platform, as long as any."""
+    """Those accepted, withdrawn or run out that their chain has kept long enough; the platform's when all have."""
     days = Coalesce("chain__retention_days", "branch__chain__retention_days", Value(_longest_kept().days))
     kept = ExpressionWrapper(days * Value(timedelta(days=1)), output_field=DurationField())
     over = Coalesce("accepted_at", "withdrawn_at", "expires_at")

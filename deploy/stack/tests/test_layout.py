@@ -1,5 +1,6 @@
 """Secrets, ports, the lock and run.json of one VAR_DIR."""
 
+import base64
 import json
 import socket
 import subprocess
@@ -33,6 +34,11 @@ def test_secrets_missing_from_an_older_file_are_added(folder: Path) -> None:
 
     assert loaded.secret_key == "kept"
     assert loaded.redis_password
+    assert Secrets.load(folder / "secrets.json").field_key == loaded.field_key
+
+
+def test_key_of_encrypted_fields_is_one_of_aes_256(folder: Path) -> None:
+    assert len(base64.b64decode(Secrets.load(folder / "secrets.json").field_key, validate=True)) == 32
 
 
 def test_port_stays_the_same_while_it_is_free(folder: Path) -> None:
