@@ -1,16 +1,30 @@
 """The Celery application. `celery -A config worker` and `celery -A config beat` find it here."""
 
 import os
+import sys
 from typing import Any
 
 from celery import Celery
-from celery.signals import beat_init, worker_ready
+from celery.signals import beat_init, celeryd_init, worker_ready
+from django.core.exceptions import ImproperlyConfigured
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 app = Celery("cartwise")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+@celeryd_init.connect
+@beat_init.connect
+def _refuse_weak_settings(**kwargs: Any) -> None:
+    from config.checks import require_production_is_configured
+
+    try:
+        require_production_is_configured()
+    except ImproperlyConfigured as error:
+        # Celery goes on after any other exception of a receiver.
+        sys.exit(str(error))
 
 
 @worker_ready.connect

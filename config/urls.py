@@ -5,7 +5,6 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from config import checks  # noqa: F401 (importing registers them)
 from core.health import healthz
 
 urlpatterns = [
@@ -13,6 +12,7 @@ urlpatterns = [
     path("healthz", healthz, name="healthz"),
     path("i18n/", include("django.conf.urls.i18n")),
     path("auth/", include("tenants.urls")),
+    path("control/", include("tenants.control_urls")),
     path("", include("carts.urls")),
     path("admin/", admin.site.urls),
     path("api/", include("config.api")),

@@ -1,50 +1,120 @@
 """Production does not start on what is good enough for a desk."""
 
+import base64
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from deploy.stack.testing import outside_environment
+from deploy.stack.check_deploy import HOST, production_environment
 
 PROJECT = Path(__file__).resolve().parents[2]
-GOOD = {
-    "ENVIRONMENT": "production",
-    "SECRET_KEY": "k" * 20 + "-of-production-" + "x" * 30,
-    "JWT_KEYS": '{"2026-11": "a-signing-key-of-at-least-thirty-two-characters"}',
-    "PUBLIC_URL": "https://cartwise.example",
-    "MQTT_PUBLIC_TLS": "1",
-    "DATABASE_URL": "postgresql://nobody@127.0.0.1:9/none",
-    "REDIS_URL": "redis://127.0.0.1:9/0",
-}
+GOOD = production_environment()
+SHORT_KEY = base64.b64encode(bytes(range(16))).decode()
+PLAIN_KEY = base64.b64encode(b"k" * 32).decode()
+
+REFUSED = [
+    ({"ENVIRONMENT": "prod"}, "ENVIRONMENT must be"),
+    ({"DEBUG": "1"}, "DEBUG is on"),
+    ({"SECRET_KEY": ""}, "SECRET_KEY is the development default"),
+    ({"SECRET_KEY": "too-short"}, "SECRET_KEY is the development default or shorter"),
+    ({"SECRET_KEY": "changeme" * 1 + "a" * 40}, "SECRET_KEY is no random text"),
+    ({"JWT_KEYS": "{}"}, "JWT_KEYS is empty"),
+    ({"JWT_KEYS": ""}, "JWT_KEYS holds SECRET_KEY"),
+    ({"JWT_KEYS": '{"a": "short"}'}, "JWT_KEYS[a]"),
+    ({"JWT_KEYS": json.dumps({"new": "x7" * 40, "old": "short"})}, "JWT_KEYS[old]"),
+    ({"JWT_KEYS": json.dumps({"a": "x7" * 40})}, "JWT_KEYS[a] is no random text"),
+    ({"FIELD_KEYS": ""}, "FIELD_KEYS is not set"),
+    ({"FIELD_KEYS": "{}"}, "FIELD_KEYS is not set"),
+    ({"FIELD_KEYS": json.dumps({"a": SHORT_KEY})}, "FIELD_KEYS[a] is not the base64 of 32"),
+    ({"FIELD_KEYS": json.dumps({"a": PLAIN_KEY})}, "FIELD_KEYS[a] is not the base64 of 32"),
+    ({"FIELD_KEYS": '{"a": "not base64!"}'}, "FIELD_KEYS[a] is not the base64 of 32"),
+    ({"PUBLIC_URL": f"http://{HOST}"}, "PUBLIC_URL must be https"),
+    ({"MQTT_PUBLIC_TLS": "0"}, "MQTT_PUBLIC_TLS"),
+    ({"ALLOWED_HOSTS": "*"}, "ALLOWED_HOSTS must name the hosts"),
+    ({"ALLOWED_HOSTS": ".example"}, "ALLOWED_HOSTS must name the hosts"),
+    ({"ALLOWED_HOSTS": "other.cartwise.example"}, "ALLOWED_HOSTS leaves out"),
+    ({"TRUSTED_PROXIES": "0.0.0.0/0"}, "TRUSTED_PROXIES: 0.0.0.0/0 believes strangers"),
+    ({"TRUSTED_PROXIES": "::/0"}, "TRUSTED_PROXIES: ::/0 believes strangers"),
+    ({"TRUSTED_PROXIES": "10.0.0.1,proxy"}, "TRUSTED_PROXIES: proxy is neither"),
+    ({"TRUSTED_PROXIES": "10.0.0.1/8"}, "TRUSTED_PROXIES: 10.0.0.1/8 is neither"),
+    ({"CSRF_TRUSTED_ORIGINS": "https://*.example"}, "CSRF_TRUSTED_ORIGINS"),
+    ({"CORS_ALLOWED_ORIGINS": "http://shop.example"}, "CORS_ALLOWED_ORIGINS"),
+    ({"CF_ACCESS_REQUIRED": "1"}, "CF_ACCESS_REQUIRED needs"),
+    ({"CF_ACCESS_TEAM_URL": "https://team.example"}, "CF_ACCESS_TEAM_URL needs CF_ACCESS_AUDIENCES"),
+    ({"CF_ACCESS_TEAM_URL": "http://team.example", "CF_ACCESS_AUDIENCES": "a"}, "CF_ACCESS_TEAM_URL must be https"),
+    ({"SMS_API_KEY": ""}, "SMS_API_KEY is not set"),
+    ({"SMS_BASE_URL": "http://127.0.0.1:8025"}, "SMS_BASE_URL must be https"),
+    ({"EMAIL_USE_TLS": "0"}, "EMAIL_USE_TLS is off"),
+    ({"GOOGLE_TOKEN_URL": "http://127.0.0.1:8030/token"}, "GOOGLE_ACCESS_TOKEN_URL must be https"),
+]
 
 
-def start(entry_point: str, **changes: str) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in {**outside_environment(), **GOOD, **changes}.items() if value}
-    command = [sys.executable, "-W", "ignore", "-c", f"import config.{entry_point}"]
+def run(command: list[str], changes: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in {**GOOD, **changes}.items() if value}
+    command = [sys.executable, "-W", "ignore", *command]
     return subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=60)
+
+
+def start(entry_point: str, changes: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return run(["-c", f"import config.{entry_point}"], changes)
 
 
 @pytest.mark.parametrize("entry_point", ["asgi", "wsgi"])
 def test_production_starts_when_it_is_configured(entry_point: str) -> None:
-    assert start(entry_point).returncode == 0, start(entry_point).stderr
+    started = start(entry_point, {})
+
+    assert started.returncode == 0, started.stderr
 
 
-@pytest.mark.parametrize("entry_point", ["asgi", "wsgi"])
-@pytest.mark.parametrize(
-    ("changes", "reason"),
-    [
-        ({"SECRET_KEY": ""}, "SECRET_KEY is the development default"),
-        ({"JWT_KEYS": '{"a": "short"}'}, "JWT_KEYS[a]"),
-        ({"DEBUG": "1"}, "DEBUG is on"),
-        ({"PUBLIC_URL": "http://cartwise.example"}, "PUBLIC_URL must be https"),
-        ({"MQTT_PUBLIC_TLS": "0"}, "MQTT_PUBLIC_TLS"),
-        ({"ENVIRONMENT": "prod"}, "ENVIRONMENT must be"),
-    ],
-)
-def test_production_refuses_to_start_on(entry_point: str, changes: dict[str, str], reason: str) -> None:
-    refused = start(entry_point, **changes)
+@pytest.mark.parametrize(("changes", "reason"), REFUSED, ids=[reason for _, reason in REFUSED])
+def test_production_refuses_to_start_on(changes: dict[str, str], reason: str) -> None:
+    refused = start("wsgi", changes)
 
     assert refused.returncode != 0
     assert reason in refused.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(["-c", "import config.asgi"], id="web"),
+        pytest.param(["-m", "celery", "-A", "config", "worker"], id="worker"),
+        pytest.param(["manage.py", "run_mqtt_bridge"], id="bridge"),
+    ],
+)
+def test_every_process_refuses(command: list[str]) -> None:
+    refused = run(command, {"SECRET_KEY": ""})
+
+    assert refused.returncode != 0
+    assert "SECRET_KEY is the development default" in refused.stderr
+
+
+def test_command_refuses() -> None:
+    refused = run(["manage.py", "check"], {"SECRET_KEY": ""})
+
+    assert refused.returncode != 0
+    assert "cartwise.E001" in refused.stderr
+
+
+def test_development_starts_on_its_defaults() -> None:
+    started = start("wsgi", {"ENVIRONMENT": "development", "SECRET_KEY": "", "JWT_KEYS": "", "FIELD_KEYS": ""})
+
+    assert started.returncode == 0, started.stderr
+
+
+def test_deploy_check_finds_nothing() -> None:
+    checked = run(["-m", "deploy.stack.check_deploy"], {})
+
+    assert checked.returncode == 0, checked.stderr
+
+
+@pytest.mark.parametrize("setting", ["SECURE_SSL_REDIRECT"])
+def test_deploy_check_control(setting: str) -> None:
+    """It tells of a header that is left out."""
+    checked = run(["manage.py", "check", "--deploy", "--fail-level", "WARNING"], {setting: "0"})
+
+    assert checked.returncode != 0
+    assert "security.W008" in checked.stderr
