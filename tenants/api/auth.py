@@ -1,5 +1,8 @@
-"""One-time codes and tokens over REST."""
+"""Registering, signing in and out, and tokens of sessions over REST."""
 
+from typing import Any
+
+from django.contrib.auth import logout
 from django.utils.translation import get_language
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
@@ -9,8 +12,15 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from core.addresses import client_address
+from tenants.access import person
+from tenants.api.authentication import IsThemselves
+from tenants.enums import Languages
 from tenants.phones import ascii_digits, normalise_phone
-from tenants.services import issue_tokens, otp, refresh_tokens
+from tenants.services import issue_tokens, otp, refresh_tokens, registration
+from tenants.services.sessions import TokenPair, sign_out
+from tenants.services.sign_in import sign_in_with_password
+
+LONGEST_PASSWORD = 256
 
 
 class OtpRequestInput(serializers.Serializer[None]):
@@ -26,16 +36,54 @@ class OtpVerifyInput(OtpRequestInput):
     code = serializers.CharField(max_length=12)
 
 
+class RegisterInput(serializers.Serializer[None]):
+    """What an account begins with. Without a language it is the request's."""
+
+    email = serializers.EmailField(max_length=254)
+    password = serializers.CharField(max_length=LONGEST_PASSWORD, trim_whitespace=False)
+    name = serializers.CharField(max_length=255, required=False, allow_blank=True, default="")
+    language = serializers.ChoiceField(choices=Languages.choices, required=False)
+
+
+class VerifyInput(serializers.Serializer[None]):
+    """Which registration, and the code that was mailed for it."""
+
+    registration = serializers.UUIDField()
+    code = serializers.CharField(max_length=12)
+
+
+class LoginInput(serializers.Serializer[None]):
+    """`second_factor` is a code of an authenticator app or a recovery code, where the account has a second factor."""
+
+    email = serializers.EmailField(max_length=254)
+    password = serializers.CharField(max_length=LONGEST_PASSWORD, trim_whitespace=False)
+    second_factor = serializers.CharField(max_length=32, required=False, allow_blank=True, default="")
+
+
 class RefreshInput(serializers.Serializer[None]):
     """A refresh token."""
 
     refresh = serializers.CharField(max_length=200)
 
 
+class LogoutInput(serializers.Serializer[None]):
+    """A refresh token of the same person to end as well; `everywhere`: all sessions and tokens but personal ones."""
+
+    refresh = serializers.CharField(max_length=200, required=False, allow_blank=True, default="")
+    everywhere = serializers.BooleanField(required=False, default=False)
+
+
 class SentOutput(serializers.Serializer[None]):
     """When another code may be asked for, and until when this one works."""
 
     resend_in_s = serializers.IntegerField()
+    expires_in_s = serializers.IntegerField()
+
+
+class RegisteredOutput(serializers.Serializer[None]):
+    """What to verify with the mailed code, and until when. The same whether or not the address has an account."""
+
+    registration = serializers.UUIDField()
     expires_in_s = serializers.IntegerField()
 
 
@@ -46,11 +94,15 @@ class TokenPairOutput(serializers.Serializer[None]):
     refresh = serializers.CharField()
 
 
-class OtpRequestView(APIView):
-    """Send a code."""
+class OpenView(APIView):
+    """For everyone: whoever comes here wants to become somebody."""
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
+
+
+class OtpRequestView(OpenView):
+    """Send a code."""
 
     @extend_schema(request=OtpRequestInput, responses={202: SentOutput}, operation_id="otp_request", tags=["auth"])
     def post(self, request: Request) -> Response:
@@ -70,11 +122,8 @@ class OtpRequestView(APIView):
         return Response(waits, status=202)
 
 
-class OtpVerifyView(APIView):
+class OtpVerifyView(OpenView):
     """Exchange a code for tokens (access: 30 days for customers)."""
-
-    authentication_classes = ()
-    permission_classes = (AllowAny,)
 
     @extend_schema(request=OtpVerifyInput, responses={200: TokenPairOutput}, operation_id="otp_verify", tags=["auth"])
     def post(self, request: Request) -> Response:
@@ -87,23 +136,76 @@ class OtpVerifyView(APIView):
             address=client_address(request._request),
             language=get_language() or "en",
         )
-        pair = issue_tokens(customer, second_factor=False)
-        return Response({"access": pair.access, "refresh": pair.refresh})
+        return _tokens(issue_tokens(customer, second_factor=False))
 
 
-class RefreshView(APIView):
+class RegisterView(OpenView):
+    """Ask for an account. A code goes to the address; one that has an account gets a mail that says so instead."""
+
+    @extend_schema(request=RegisterInput, responses={202: RegisteredOutput}, operation_id="register", tags=["auth"])
+    def post(self, request: Request) -> Response:
+        data = {"language": get_language() or "en", **_valid(RegisterInput, request)}
+        asked = registration.request_registration(**data, address=client_address(request._request))
+        lifetime = int(registration.LIFETIME.total_seconds())
+        return Response({"registration": asked.pk, "expires_in_s": lifetime}, status=202)
+
+
+class VerifyView(OpenView):
+    """Begin the account with the mailed code, and sign in."""
+
+    @extend_schema(request=VerifyInput, responses={200: TokenPairOutput}, operation_id="register_verify", tags=["auth"])
+    def post(self, request: Request) -> Response:
+        data = _valid(VerifyInput, request)
+        user = registration.verify_registration(
+            registration_id=data["registration"],
+            code=ascii_digits(data["code"]),
+            address=client_address(request._request),
+        )
+        return _tokens(issue_tokens(user, second_factor=False))
+
+
+class LoginView(OpenView):
+    """Sign in with e-mail address and password. Access lasts 60 minutes for staff and managers, 30 days for customers.
+
+    `second-factor-required` (401): send the code as well. `second-factor-missing` (403): staff and managers set a
+    second factor up in the browser first.
+    """
+
+    @extend_schema(request=LoginInput, responses={200: TokenPairOutput}, operation_id="login", tags=["auth"])
+    def post(self, request: Request) -> Response:
+        data = _valid(LoginInput, request)
+        user, given = sign_in_with_password(**data, address=client_address(request._request))
+        return _tokens(issue_tokens(user, second_factor=given))
+
+
+class RefreshView(OpenView):
     """Exchange a refresh token for a new pair; each works once."""
-
-    authentication_classes = ()
-    permission_classes = (AllowAny,)
 
     @extend_schema(request=RefreshInput, responses={200: TokenPairOutput}, operation_id="token_refresh", tags=["auth"])
     def post(self, request: Request) -> Response:
-        pair = refresh_tokens(refresh=_valid(RefreshInput, request)["refresh"])
-        return Response({"access": pair.access, "refresh": pair.refresh})
+        return _tokens(refresh_tokens(refresh=_valid(RefreshInput, request)["refresh"]))
 
 
-def _valid(serializer_class: type[serializers.Serializer[None]], request: Request) -> dict[str, str]:
+class LogoutView(APIView):
+    """Sign out: the access token that asks, its refresh tokens and, in a browser, the session end at once."""
+
+    permission_classes = (IsThemselves,)
+
+    @extend_schema(request=LogoutInput, responses={204: None}, operation_id="logout", tags=["auth"])
+    def post(self, request: Request) -> Response:
+        data = _valid(LogoutInput, request)
+        token = request.auth if isinstance(request.auth, str) else None
+        sign_out(user=person(request.user), access_token=token, **data)
+        if token is None:
+            logout(request._request)
+        return Response(status=204)
+
+
+def _tokens(pair: TokenPair) -> Response:
+    return Response({"access": pair.access, "refresh": pair.refresh})
+
+
+def _valid(serializer_class: type[serializers.Serializer[None]], request: Request) -> dict[str, Any]:
     serializer = serializer_class(data=request.data)
     serializer.is_valid(raise_exception=True)
     return dict(serializer.validated_data)

@@ -1,12 +1,21 @@
-"""Bearer tokens of people."""
+"""Whom a request over REST is from: bearer tokens of people and programs, and the header of Cloudflare Access."""
+
+from typing import TYPE_CHECKING
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
-from rest_framework.authentication import BaseAuthentication, get_authorization_header
+from rest_framework.authentication import BaseAuthentication, SessionAuthentication, get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 
+from core import audit
+from tenants.cloudflare import asserted_user
 from tenants.models import User
+from tenants.services.personal_tokens import PREFIX, id_of, user_of_personal_token
 from tenants.services.sessions import user_of_token
+
+if TYPE_CHECKING:
+    from rest_framework.views import APIView
 
 
 def bearer_token(request: Request) -> str | None:
@@ -16,19 +25,46 @@ def bearer_token(request: Request) -> str | None:
 
 
 class BearerAuthentication(BaseAuthentication):
-    """A person's access token. A header that holds anything else is refused, never ignored."""
+    """An access token or a personal token. A header that holds anything else is refused, never ignored."""
 
     def authenticate(self, request: Request) -> tuple[User, str] | None:
         token = bearer_token(request)
         if token is None:
             return None
-        user = user_of_token(token)
+        personal = token.startswith(PREFIX)
+        user = user_of_personal_token(token) if personal else user_of_token(token)
         if user is None:
             raise AuthenticationFailed
+        if personal:
+            audit.amend_origin(token=id_of(token))
         return user, token
 
     def authenticate_header(self, request: Request) -> str:
         return "Bearer"
+
+
+class CloudflareAuthentication(SessionAuthentication):
+    """Whom the header of Cloudflare Access names, where no session and no token says more; the middleware checked it.
+
+    A browser sends the header by itself, with whatever another site makes it ask for. What people change this way takes
+    a CSRF token therefore; programs send their client secret on purpose.
+    """
+
+    def authenticate(self, request: Request) -> tuple[User, None] | None:
+        user = asserted_user(request._request)
+        if user is None:
+            return None
+        if not user.client_id:
+            self.enforce_csrf(request)
+        return user, None
+
+
+class IsThemselves(IsAuthenticated):
+    """A person who signed in, not one of their programs: what concerns the account is not for a personal token."""
+
+    def has_permission(self, request: Request, view: "APIView") -> bool:
+        allowed = super().has_permission(request, view)
+        return allowed and isinstance(request.user, User) and request.user.powers.scopes is None
 
 
 class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
@@ -39,3 +75,13 @@ class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
 
     def get_security_definition(self, auto_schema: object) -> dict[str, str]:
         return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+
+
+class CloudflareScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """Names the scheme in the OpenAPI document."""
+
+    target_class = CloudflareAuthentication
+    name = "cloudflareAccess"
+
+    def get_security_definition(self, auto_schema: object) -> dict[str, str]:
+        return {"type": "apiKey", "in": "header", "name": "Cf-Access-Jwt-Assertion"}

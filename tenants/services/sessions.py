@@ -3,10 +3,12 @@
 import hashlib
 import secrets
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 from django.db import transaction
+from django.db.models import Exists, F
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -27,10 +29,18 @@ STAFF_REFRESH = timedelta(days=7)
 _open_accounts = Lookup(
     lambda pk, version: User.objects.filter(pk=pk, is_active=True, token_version=version), pk=UUID, version=int
 )
+_signed_in_accounts = Lookup(
+    lambda pk, version, family: User.objects.filter(
+        Exists(RefreshToken.objects.filter(family=family)), pk=pk, is_active=True, token_version=version
+    ),
+    pk=UUID,
+    version=int,
+    family=UUID,
+)
 
 
 class SignedOut(DomainError):
-    """The refresh token is unknown, used before or too old."""
+    """The refresh token is unknown, used before or too old; or the person was signed out at this moment."""
 
     status = 401
     code = "signed-out"
@@ -45,26 +55,34 @@ class TokenPair:
     refresh: str
 
 
-def issue_tokens(user: User, *, second_factor: bool, family: UUID | None = None) -> TokenPair:
+def issue_tokens(user: User, *, second_factor: bool) -> TokenPair:
     """Tokens for a person who has just proved who they are. Customers keep them long, staff and managers don't.
 
-    Without a second factor those of staff and managers are worth a customer's.
+    Without a second factor those of staff and managers are worth a customer's. Raises `SignedOut` when the account was
+    closed or signed out everywhere since `user` was read.
     """
-    trusted = access.is_trusted(user)
-    now = timezone.now()
-    refresh = secrets.token_urlsafe(32)
-    RefreshToken.objects.create(
-        token_hash=_hash(refresh),
-        family=family or uuid4(),
-        user=user,
-        second_factor=second_factor,
-        expires_at=now + (STAFF_REFRESH if trusted else CUSTOMER_REFRESH),
-    )
-    return TokenPair(access=issue_access_token(user, second_factor=second_factor), refresh=refresh)
+    with transaction.atomic():
+        hold_account(user)
+        return _issue(user, second_factor=second_factor, family=uuid4())
 
 
-def issue_access_token(user: User, *, second_factor: bool) -> str:
-    """A bearer token that dies with the account, with its `token_version`, or of age."""
+def hold_account(user: User) -> None:
+    """Lock the person's row until the transaction ends. Raises `SignedOut` when it is not as `user` was read.
+
+    Whatever ends somebody's access writes that row first: what is written under the lock is either there for it to be
+    ended, or comes too late and is refused.
+    """
+    rows = User.objects.select_for_update(no_key=True)
+    unchanged = rows.filter(pk=user.pk, is_active=True, token_version=user.token_version)
+    if unchanged.values_list("pk").first() is None:
+        raise SignedOut
+
+
+def issue_access_token(user: User, *, second_factor: bool, family: UUID | None = None) -> str:
+    """A bearer token that dies with the account, its `token_version`, its family of refresh tokens, or of age.
+
+    Without a family it stands alone: for scripts and measurements.
+    """
     now = timezone.now()
     lifetime = STAFF_ACCESS if access.is_trusted(user) else CUSTOMER_ACCESS
     return sign(
@@ -74,6 +92,7 @@ def issue_access_token(user: User, *, second_factor: bool) -> str:
         expires_at=now + lifetime,
         ver=user.token_version,
         sf=int(second_factor),
+        **({"fam": family.hex} if family else {}),
     )
 
 
@@ -81,26 +100,53 @@ def user_of_token(token: str) -> User | None:
     """The person an access token stands for. One query."""
     try:
         claims = read(token, kind=KIND)
-        user = _open_accounts.first(pk=UUID(claims["sub"]), version=int(claims["ver"]))
+        key, version = UUID(claims["sub"]), int(claims["ver"])
+        if "fam" in claims:
+            user = _signed_in_accounts.first(pk=key, version=version, family=UUID(claims["fam"]))
+        else:
+            user = _open_accounts.first(pk=key, version=version)
         if user is not None:
-            user.powers = Powers(second_factor=bool(claims["sf"]))
+            user.powers = Powers(second_factor=_has_second_factor(claims, user))
         return user
-    except (TokenError, KeyError, ValueError, TypeError):
+    except (TokenError, KeyError, ValueError, TypeError, AttributeError):
         return None
 
 
 def refresh_tokens(*, refresh: str) -> TokenPair:
     """A new pair for a refresh token, which is used up. One that comes twice was stolen: its whole family ends."""
-    now = timezone.now()
+    now, token_hash = timezone.now(), _hash(refresh)
     with transaction.atomic():
-        row = RefreshToken.objects.select_for_update().filter(token_hash=_hash(refresh)).select_related("user").first()
+        # The person first, as whatever ends somebody's access does: no successor slips past it, and nobody deadlocks.
+        people = User.objects.select_for_update(of=("self",), no_key=True)
+        user = people.filter(refresh_tokens__token_hash=token_hash).first()
+        row = RefreshToken.objects.select_for_update().filter(token_hash=token_hash).first()
         stolen = row is not None and row.used_at is not None
         if row is not None and stolen:
             RefreshToken.objects.filter(family=row.family).delete()
-        elif row is not None and row.expires_at > now and row.user.is_active:
+        elif row is not None and row.expires_at > now and user is not None and user.is_active:
             RefreshToken.objects.filter(pk=row.pk).update(used_at=now)
-            return issue_tokens(row.user, second_factor=row.second_factor, family=row.family)
+            return _issue(user, second_factor=row.second_factor, family=row.family)
     raise SignedOut
+
+
+def sign_out(*, user: User, access_token: str | None = None, refresh: str = "", everywhere: bool = False) -> None:
+    """End the families of these tokens of `user`, or every session and token but personal ones. Others' stay."""
+    if everywhere:
+        sign_out_everywhere(user.pk)
+        return
+    mine = RefreshToken.objects.filter(user=user)
+    families = list(mine.filter(token_hash=_hash(refresh)).values_list("family", flat=True)) if refresh else []
+    if access_token and (family := _family_of(access_token)):
+        families.append(family)
+    mine.filter(family__in=families).delete()
+
+
+@transaction.atomic
+def sign_out_everywhere(user_id: UUID) -> None:
+    """End every session, access token and refresh token of a person. Personal tokens stay: programs use them."""
+    User.objects.filter(pk=user_id).update(token_version=F("token_version") + 1)
+    RefreshToken.objects.filter(user=user_id).delete()
+    BrowserSession.objects.filter(user=user_id).delete()
 
 
 def forget_old_tokens() -> int:
@@ -111,6 +157,33 @@ def forget_old_tokens() -> int:
 def forget_old_sessions() -> int:
     """Delete browser sessions past their time."""
     return BrowserSession.objects.filter(expire_date__lt=timezone.now()).delete()[0]
+
+
+def _issue(user: User, *, second_factor: bool, family: UUID) -> TokenPair:
+    refresh = secrets.token_urlsafe(32)
+    RefreshToken.objects.create(
+        token_hash=_hash(refresh),
+        family=family,
+        user=user,
+        second_factor=second_factor,
+        expires_at=timezone.now() + (STAFF_REFRESH if access.is_trusted(user) else CUSTOMER_REFRESH),
+    )
+    return TokenPair(access=issue_access_token(user, second_factor=second_factor, family=family), refresh=refresh)
+
+
+def _has_second_factor(claims: dict[str, Any], user: User) -> bool:
+    """As the token says; but one given to a customer for 30 days is no token of staff when they become staff."""
+    if not claims["sf"]:
+        return False
+    age = timezone.now() - datetime.fromtimestamp(claims["iat"], UTC)
+    return age <= STAFF_ACCESS or not access.is_trusted(user)
+
+
+def _family_of(access_token: str) -> UUID | None:
+    try:
+        return UUID(read(access_token, kind=KIND)["fam"])
+    except (TokenError, KeyError, ValueError):
+        return None  # a personal token, or one that stands alone
 
 
 def _hash(token: str) -> str:

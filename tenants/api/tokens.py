@@ -1,0 +1,77 @@
+"""Personal tokens over REST: made, listed and revoked by the person themselves."""
+
+from uuid import UUID
+
+from django.db.models import QuerySet
+from django.shortcuts import get_object_or_404
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.generics import ListAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from tenants.access import person
+from tenants.api.authentication import IsThemselves
+from tenants.models import PersonalToken
+from tenants.services.personal_tokens import create_personal_token, revoke_personal_token, tokens_of
+
+
+class TokenInput(serializers.Serializer[None]):
+    """Scopes are permissions `resource:action` that you hold; the end is at most a year away."""
+
+    name = serializers.CharField(max_length=80)
+    scopes = serializers.ListField(child=serializers.CharField(max_length=60), min_length=1, max_length=50)
+    expires_at = serializers.DateTimeField()
+
+
+class TokenOutput(serializers.ModelSerializer[PersonalToken]):
+    """A token without its secret; `hint` is how that ends."""
+
+    class Meta:
+        model = PersonalToken
+        fields = ["id", "name", "hint", "scopes", "created_at", "expires_at", "last_used_at"]
+
+
+class NewTokenOutput(TokenOutput):
+    """A token with its secret, which is shown this once."""
+
+    token = serializers.CharField()
+
+    class Meta(TokenOutput.Meta):
+        fields = [*TokenOutput.Meta.fields, "token"]
+
+
+class TokenListView(ListAPIView[PersonalToken]):
+    """Your tokens that were not revoked."""
+
+    permission_classes = (IsThemselves,)
+    serializer_class = TokenOutput
+
+    def get_queryset(self) -> QuerySet[PersonalToken]:
+        return tokens_of(person(self.request.user))
+
+    @extend_schema(operation_id="token_list", tags=["auth"])
+    def get(self, request: Request, *args: object, **kwargs: object) -> Response:
+        return super().get(request, *args, **kwargs)
+
+    @extend_schema(request=TokenInput, responses={201: NewTokenOutput}, operation_id="token_create", tags=["auth"])
+    def post(self, request: Request) -> Response:
+        """Make a token for a program. It may never do more than you may, and dies with your account."""
+        data = TokenInput(data=request.data)
+        data.is_valid(raise_exception=True)
+        token, secret = create_personal_token(user=person(request.user), **data.validated_data)
+        return Response({**TokenOutput(token).data, "token": secret}, status=201)
+
+
+class TokenDetailView(APIView):
+    """One of your tokens."""
+
+    permission_classes = (IsThemselves,)
+
+    @extend_schema(responses={204: None}, operation_id="token_revoke", tags=["auth"])
+    def delete(self, request: Request, token_id: UUID) -> Response:
+        """Revoke a token: its next use is refused."""
+        user = person(request.user)
+        revoke_personal_token(token=get_object_or_404(tokens_of(user), pk=token_id), actor=user)
+        return Response(status=204)
