@@ -13,14 +13,16 @@ class TenantsConfig(AppConfig):
 
     def ready(self) -> None:
         from core.privacy import retention
-        from core.secrets import encrypts
+        from core.secrets import encrypts, rewrites
         from tenants import personal, receivers  # noqa: F401 (importing declares)
         from tenants.models import BrowserSession
         from tenants.services.retention import sweep_retention
+        from tenants.services.second_factor import rewrite_secrets
         from tenants.session_store import PLACE
 
         receivers.connect()
         encrypts(BrowserSession, "session_data", place=PLACE)
+        rewrites("mfa", rewrite_secrets)
         retention("tenants", sweep_retention)
         post_migrate.connect(_ensure_shipped_roles, sender=self, dispatch_uid="tenants.ensure_shipped_roles")
 

@@ -16,26 +16,35 @@ from core.errors import NotAllowed
 from core.views import error_page, problem_body
 from tenants import access
 from tenants.models import BrowserSession, User
-from tenants.requester import requester_of
+from tenants.requester import limit_session, requester_of
+from tenants.services.acting import drop_what_ended
 from tenants.session_store import hash_of
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
 # Where staff and managers get without a second factor: to the pages that take one, and to those of customers, where
 # they count as customers until then.
-OPEN_TO_ALL = ("/auth/", "/s/", "/r/", "/me/", "/i18n/", "/healthz", "/static/")
+OPEN_TO_ALL = (
+    "/auth/second-factor",
+    "/auth/2fa",
+    "/auth/confirm",
+    "/auth/link/",
+    "/auth/invitation/",
+    "/auth/sign-out",
+    "/auth/sign-in",
+    "/auth/leave",
+    "/s/",
+    "/r/",
+    "/me/",
+    "/i18n/",
+    "/healthz",
+    "/static/",
+)
 # What somebody who looks at the product as another role may still send.
 LEAVING = ("/auth/leave", "/auth/sign-out", "/i18n/")
-# What is another's alone, whoever acts as them.
-PRIVATE = (
-    "/auth/security",
-    "/auth/sessions",
-    "/auth/tokens",
-    "/auth/2fa",
-    "/auth/password",
-    "/auth/email",
-    "/api/auth/",
-)
+# What is another's alone, whoever acts as them: everything below but the ways out and home.
+PRIVATE = ("/auth/", "/api/auth/")
+HARMLESS = (*LEAVING, "/auth/home")
 SEEN_EVERY = timedelta(minutes=5)
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -64,6 +73,8 @@ class RequesterMiddleware:
             request.user = user
             if user.powers.behind:
                 audit.amend_origin(behind=user.powers.behind)
+            drop_what_ended(session=request.session, actor=access.person(signed_in), user=user)
+            limit_session(request.session, signed_in)
             _note_session(request)
             refusal = _refusal(request, user)
             return refusal or self.get_response(request)
@@ -78,7 +89,7 @@ def _refusal(request: HttpRequest, user: User) -> HttpResponse | None:
         return redirect(f"{reverse('tenants:second-factor')}{following}")
     if user.powers.read_only and request.method not in _SAFE and not path.startswith(LEAVING):
         return _refuse(request, NotAllowed(_("You are looking at this as another role: nothing can be changed.")))
-    if user.powers.behind and path.startswith(PRIVATE):
+    if user.powers.behind and path.startswith(PRIVATE) and not path.startswith(HARMLESS):
         return _refuse(request, NotAllowed(_("You are acting as somebody else: this is theirs alone.")))
     return None
 

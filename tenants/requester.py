@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 from importlib import import_module
+from time import time
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -28,6 +29,9 @@ METHODS_OF = "account_authentication_methods_user"
 ACTING_TIME = timedelta(minutes=30)
 # Ways in that prove enough to set up a first second factor. A phone code alone does not: SIM cards can be taken over.
 PROVEN_BY = frozenset({"password", "code", "socialaccount", "link", "cloudflare_access", "mfa"})
+RECENTLY = timedelta(minutes=10)  # how long a proof is enough to change how one signs in
+TRUSTED_TIME = timedelta(hours=12)  # of a session of staff and managers, used or not; others end 30 days after their last use
+_EXPIRY = "_session_expiry"  # Django's
 
 
 def requester_of(session: "SessionBase", user: Requester) -> Requester:
@@ -62,12 +66,19 @@ def user_of_session(session_key: str | None) -> Requester:
     return requester_of(request.session, get_user(request))
 
 
-def methods_of(session: "SessionBase", user: User) -> frozenset[str]:
-    """How this person signed in in this session, as allauth recorded it."""
+def methods_of(session: "SessionBase", user: User, *, within: timedelta | None = None) -> frozenset[str]:
+    """How this person proved who they are in this session, as allauth recorded it; the latest proofs only, if asked."""
     if session.get(METHODS_OF) != str(user.pk):
         return frozenset()
     records: list[dict[str, Any]] = session.get(METHODS) or []
-    return frozenset(str(each.get("method")) for each in records)
+    since = time() - within.total_seconds() if within else 0
+    return frozenset(str(each.get("method")) for each in records if each.get("at", 0) >= since)
+
+
+def limit_session(session: "SessionBase", user: User) -> None:
+    """Let a session of staff or managers end at a fixed time; one that began before they were, from now."""
+    if not isinstance(session.get(_EXPIRY), str) and access.is_trusted(user):
+        session.set_expiry(timezone.now() + TRUSTED_TIME)
 
 
 def has_second_factor(session: "SessionBase", user: User) -> bool:
@@ -86,6 +97,8 @@ def seen_as_entry(role: Role, place: Chain | Branch | None) -> dict[str, str]:
         "role": role.code,
         "chain": str(place.pk) if isinstance(place, Chain) else "",
         "branch": str(place.pk) if isinstance(place, Branch) else "",
+        "role_name": role.name,
+        "place_name": place.name if place else "",
     }
 
 
@@ -93,7 +106,7 @@ def _acting_as(entry: dict[str, str], actor: User) -> User | None:
     if datetime.fromisoformat(entry["until"]) <= timezone.now():
         return None
     user = User.objects.filter(pk=UUID(entry["user"]), is_active=True).first()
-    if user is None or not access.may(actor, "users:impersonate") or not access.outranks(actor, user):
+    if user is None or not access.may(actor, "users:impersonate", user) or not access.outranks(actor, user):
         return None
     user.powers = Powers(second_factor=True, behind=actor.pk)
     return user

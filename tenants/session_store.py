@@ -9,6 +9,8 @@ from django.contrib.auth import SESSION_KEY
 from django.contrib.sessions.backends.base import CreateError, UpdateError
 from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
 from django.db import IntegrityError, transaction
+from django.db.models import Case, When
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from core.secrets import SecretUnreadable, decrypt, encrypt
@@ -84,6 +86,20 @@ class SessionStore(DatabaseStore):
             .update(session_data=row.session_data, expire_date=row.expire_date, user=row.user_id)
         ):
             raise UpdateError
+
+    def cycle_key(self) -> None:
+        """A new cookie for the same session: its row moves, so that one that was ended meanwhile stays ended."""
+        old = self.session_key
+        if not old:
+            super().cycle_key()
+            return
+        self._get_session()  # type: ignore[attr-defined]  # read while the old cookie finds it
+        self._session_key = self._get_new_session_key()  # type: ignore[attr-defined]
+        # What nobody was signed in with begins now.
+        began = Case(When(user=None, then=Now()), default="created_at")
+        rows = self.get_model_class().objects.filter(session_key=hash_of(old))
+        rows.update(session_key=hash_of(self._session_key), created_at=began)
+        self.modified = True
 
     def delete(self, session_key: str | None = None) -> None:
         key = session_key or self.session_key
