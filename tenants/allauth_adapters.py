@@ -1,16 +1,140 @@
 """What allauth leaves to us: where people go, how mail is sent, how secrets are kept, who may sign up."""
 
+import logging
+from typing import Any
+
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.models import EmailAddress
+from allauth.core import context
+from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
+from allauth.socialaccount.models import SocialLogin
+from django.contrib import messages
+from django.db import IntegrityError, transaction
+from django.forms import Form
+from django.http import HttpRequest
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import get_language
+from django.utils.translation import gettext_lazy as _
 
+from core.addresses import client_address
+from core.errors import InvalidInput, Unavailable
+from core.mail import send_message
+from core.rows import note
 from core.secrets import decrypt, encrypt
+from core.views import error_page, say
+from tenants.models import User
+from tenants.proof import missing_proof
+from tenants.services.accounts import change_password, prove_address, register_person
+from tenants.services.second_factor import owns_second_factor
+from tenants.sign_in_limits import take_google_return, take_mail, take_password_try
+
+logger = logging.getLogger(__name__)
 
 MFA_PLACE = "mfa.authenticator.data"
 
 
 class AccountAdapter(DefaultAccountAdapter):
-    """Accounts known by e-mail."""
+    """Accounts known by e-mail. Its methods raise `DomainError`s; the views that lead here show them as pages."""
+
+    error_messages = {
+        **DefaultAccountAdapter.error_messages,
+        "account_inactive": _("This account is closed."),
+        "duplicate_email": _("This is your address already."),
+        "email_taken": _("This address belongs to another account. Sign in with it instead."),
+        "email_password_mismatch": _("This address and this password don't belong together."),
+        "enter_current_password": _("This is not your current password."),
+        "incorrect_code": _("This is not the code we sent."),
+        "incorrect_password": _("This is not your password."),
+        "too_many_login_attempts": _("Too many tries. Ask for a new code."),
+        "rate_limited": _("Please wait a little before you try again."),
+    }
+
+    def get_client_ip(self, request: HttpRequest) -> str:
+        return client_address(request)
+
+    def is_safe_url(self, url: str) -> bool:
+        """Within this host; allauth's own rule trusts every host we answer to."""
+        request = context.request
+        return url_has_allowed_host_and_scheme(
+            url, allowed_hosts={request.get_host()}, require_https=request.is_secure()
+        )
+
+    def is_ajax(self, request: HttpRequest) -> bool:
+        """Pages answer with pages."""
+        return False
+
+    def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
+        take_password_try(name=credentials.get("email", ""), address=client_address(request))
+
+    def save_user(self, request: HttpRequest, user: User, form: Form, commit: bool = True) -> User:
+        given = form.cleaned_data
+        return register_person(
+            email=given["email"],
+            password=given["password1"],
+            name=given.get("name", ""),
+            language=get_language() or "en",
+        )
+
+    def set_password(self, user: User, password: str) -> None:
+        change_password(user=user, password=password)
+
+    def confirm_email(self, request: HttpRequest, email_address: EmailAddress) -> bool:
+        """The right code came back in the session that gave the password, or is signed in. `User.email` follows."""
+        user: User = email_address.user
+        before = user.email
+        try:
+            prove_address(user=user, email=email_address.email, keep_password=True)
+        except InvalidInput as error:
+            messages.error(request, say(error))
+            return False
+        if before and before != email_address.email:
+            self.send_notification_mail(
+                "account/email/email_changed", user, {"to_email": email_address.email}, email=before
+            )
+        return True
+
+    def can_delete_email(self, email_address: EmailAddress) -> bool:
+        """An address is replaced by another one, never taken away."""
+        return False
+
+    def get_password_change_redirect_url(self, request: HttpRequest) -> str:
+        """Every session ended with the old password, this one too."""
+        return reverse("account_login")
+
+    def is_reauthentication_required(self, *, app: str, **kwargs: Any) -> bool:
+        """Unless who they are was proved a moment ago, be it by signing in."""
+        request = context.request
+        return missing_proof(request.session, request.user) is not None
+
+    def get_reauthentication_methods(self, user: User) -> list[dict[str, Any]]:
+        """Who has a second factor gives it: a password that leaked changes nothing."""
+        methods: list[dict[str, Any]] = super().get_reauthentication_methods(user)
+        return [each for each in methods if each["id"] != "reauthenticate"] if owns_second_factor(user) else methods
+
+    def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
+        """Mail somebody asked for, perhaps to a stranger's address. Raises `TooMany`, `Unavailable`."""
+        take_mail(to=email, address=client_address(self.request))
+        self._send(template_prefix, email, context)
+
+    def send_notification_mail(
+        self, template_prefix: str, user: User, context: dict[str, Any] | None = None, email: str | None = None
+    ) -> None:
+        """Mail about what was done, which stays done when the mail can't be sent."""
+        to = email or user.email
+        if not to:
+            return
+        try:
+            self._send(template_prefix, to, {**(context or {}), "address": client_address(self.request)})
+        except Unavailable:
+            logger.warning("notification not sent", extra={"mail": template_prefix, "user": str(user.pk)})
+
+    def _send(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
+        home = self.request.build_absolute_uri("/")
+        send_message(self.render_mail(template_prefix, email, {"email": email, "home": home, **context}))
 
 
 class MfaAdapter(DefaultMFAAdapter):
@@ -24,4 +148,36 @@ class MfaAdapter(DefaultMFAAdapter):
 
 
 class SocialAccountAdapter(DefaultSocialAccountAdapter):
-    """Accounts of Google."""
+    """Accounts of Google. What it says is checked in `tenants.google`; here it becomes one of our people."""
+
+    def pre_social_login(self, request: HttpRequest, sociallogin: SocialLogin) -> None:
+        take_google_return(address=client_address(request))
+        if sociallogin.state.get("process") == "connect" or not sociallogin.is_existing:
+            return
+        if not sociallogin.user.is_active:
+            raise ImmediateHttpResponse(redirect("account_inactive"))
+        if email := sociallogin._did_authenticate_by_email:
+            try:
+                prove_address(user=sociallogin.user, email=email, keep_password=False)
+            except InvalidInput as error:
+                raise ImmediateHttpResponse(error_page(request, error)) from None
+
+    def populate_user(self, request: HttpRequest, sociallogin: SocialLogin, data: dict[str, Any]) -> User:
+        user: User = sociallogin.user
+        user.email = data["email"].lower()
+        user.name = " ".join(filter(None, (data.get("first_name"), data.get("last_name"))))[:255]
+        user.language = get_language() or "en"
+        # Of what Google says, only what tells the person which account it is.
+        sociallogin.account.extra_data = {"email": user.email}
+        return user
+
+    def save_user(self, request: HttpRequest, sociallogin: SocialLogin, form: Form | None = None) -> User:
+        """A stranger becomes a customer: no grant comes with an address."""
+        try:
+            with transaction.atomic():
+                user: User = super().save_user(request, sociallogin, form)
+                note("signed up", user, actor=user)
+        except IntegrityError:
+            # Of two at once; the account is there now.
+            raise ImmediateHttpResponse(redirect("account_login")) from None
+        return user

@@ -50,7 +50,11 @@ urlpatterns = [
     path("password", change_password(account.password_change), name="account_change_password"),
     path("password/set", way_in(account.password_set), name="account_set_password"),
     path("password-reset", way_in(account.password_reset), name="account_reset_password"),
-    path("password-reset/confirm", way_in(account.confirm_password_reset_code), name="account_confirm_password_reset_code"),
+    path(
+        "password-reset/confirm",
+        way_in(account.confirm_password_reset_code),
+        name="account_confirm_password_reset_code",
+    ),
     path("password-reset/complete", way_in(account.complete_password_reset), name="account_complete_password_reset"),
     path("password-reset/done", way_in(account.password_reset_from_key_done), name="account_password_reset_completed"),
     path("2fa", RedirectView.as_view(pattern_name="tenants:security"), name="mfa_index"),

@@ -1,6 +1,5 @@
 """Customer pages: scan, phone, code, unlock, return, history. Everything works without JavaScript."""
 
-import secrets
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -9,24 +8,18 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from carts import presentation, selectors, services
-from carts.forms import CodeForm, PhoneForm
 from carts.models import Rental
-from core.addresses import client_address
 from core.errors import DomainError, NotFound
 from core.keys import key_of_form
 from core.views import error_page, say
 from tenants import access
 from tenants.models import Branch, User
-from tenants.requester import sign_in
-from tenants.services import otp
-
-_PHONE, _BINDING = "otp_phone", "otp_binding"
+from tenants.phone_sign_in import CodeForm, PhoneForm, asked_phone, resend_wait, send_code, sign_in_with_code
 
 
 @never_cache
@@ -77,7 +70,7 @@ def phone(request: HttpRequest, public_code: str) -> HttpResponse:
     form = PhoneForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
-            _send_code(request, form.cleaned_data["e164"])
+            send_code(request, form.cleaned_data["e164"])
         except DomainError as error:
             form.add_error(None, say(error))
         else:
@@ -95,7 +88,7 @@ def phone(request: HttpRequest, public_code: str) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def code(request: HttpRequest, public_code: str) -> HttpResponse:
     """Take the code; the right one signs in and leads back to the cart."""
-    phone_number = request.session.get(_PHONE)
+    phone_number = asked_phone(request)
     if not phone_number:
         return redirect("carts:cart", public_code)
     try:
@@ -105,7 +98,7 @@ def code(request: HttpRequest, public_code: str) -> HttpResponse:
     form = CodeForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
-            _sign_in(request, phone_number, form.cleaned_data["code"])
+            sign_in_with_code(request, form.cleaned_data["code"])
         except DomainError as error:
             form.add_error("code" if error.errors else None, say(error))
         else:
@@ -115,7 +108,7 @@ def code(request: HttpRequest, public_code: str) -> HttpResponse:
         "cart": found,
         "form": form,
         "masked_phone": User(phone=phone_number).masked_phone,
-        "resend_in_s": otp.resend_wait(phone=phone_number, binding=request.session.get(_BINDING, "")),
+        "resend_in_s": resend_wait(request),
         "resend_url": reverse("carts:resend", args=[public_code]),
         "phone_url": reverse("carts:phone", args=[public_code]),
     }
@@ -125,11 +118,11 @@ def code(request: HttpRequest, public_code: str) -> HttpResponse:
 @require_POST
 def resend(request: HttpRequest, public_code: str) -> HttpResponse:
     """Another code to the same phone."""
-    phone_number = request.session.get(_PHONE)
+    phone_number = asked_phone(request)
     if not phone_number:
         return redirect("carts:cart", public_code)
     try:
-        _send_code(request, phone_number)
+        send_code(request, phone_number)
     except DomainError as error:
         messages.error(request, say(error))
     else:
@@ -217,32 +210,6 @@ def history(request: HttpRequest) -> HttpResponse:
     # A list has one clock: that of the shop last rented at.
     with timezone.override(rows[0].branch.time_zone if rows else None):
         return render(request, "carts/customer_history.html", context)
-
-
-def _send_code(request: HttpRequest, phone_number: str) -> None:
-    binding = request.session.get(_BINDING) or secrets.token_urlsafe(24)
-    request.session[_BINDING] = binding
-    otp.request_otp(
-        phone=phone_number,
-        binding=binding,
-        address=client_address(request),
-        language=get_language() or "en",
-        host=request.get_host().partition(":")[0],
-    )
-    request.session[_PHONE] = phone_number
-
-
-def _sign_in(request: HttpRequest, phone_number: str, typed: str) -> None:
-    customer = otp.sign_in_with_code(
-        phone=phone_number,
-        code=typed,
-        binding=request.session.get(_BINDING, ""),
-        address=client_address(request),
-        language=get_language() or "en",
-    )
-    sign_in(request, customer, method="phone")
-    for key in (_PHONE, _BINDING):
-        request.session.pop(key, None)
 
 
 def _own_rental(request: HttpRequest, rental_id: UUID) -> Rental:

@@ -36,3 +36,35 @@ def sms(sms_process: httpx.Client, settings: Settings) -> httpx.Client:
     sms_process.delete("/faults").raise_for_status()
     settings.SMS_BASE_URL = str(sms_process.base_url).rstrip("/")
     return sms_process
+
+
+@pytest.fixture(scope="session")
+def mail_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[httpx.Client, str]]:
+    """The mail simulator as a process of its own, on free ports; its inbox and its SMTP address."""
+    with (
+        run("simulators.mail", tmp_path_factory.mktemp("mail")) as (_, ready),
+        httpx.Client(base_url=ready["http"], timeout=5) as client,
+    ):
+        yield client, ready["smtp"]
+
+
+@pytest.fixture
+def mail(mail_process: tuple[httpx.Client, str], settings: Settings) -> httpx.Client:
+    """The mail server the product sends to, over SMTP; its inbox is empty and nothing misbehaves."""
+    inbox, smtp = mail_process
+    inbox.delete("/messages").raise_for_status()
+    inbox.delete("/faults").raise_for_status()
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    host, _, port = smtp.partition(":")
+    settings.EMAIL_HOST, settings.EMAIL_PORT = host, int(port)
+    return inbox
+
+
+@pytest.fixture(scope="session")
+def google_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """Simulated Google as a process of its own, on a free port."""
+    with (
+        run("simulators.google", tmp_path_factory.mktemp("google")) as (_, ready),
+        httpx.Client(base_url=ready["http"], timeout=10) as client,
+    ):
+        yield client

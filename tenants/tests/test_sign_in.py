@@ -1,158 +1,134 @@
-from datetime import timedelta
+"""Coming in with a password, a code by mail or a one-time link; limits, next, sessions, forgeries."""
 
+import time
+from collections.abc import Callable
+
+import httpx
 import pytest
-from django.db.models import QuerySet
+from allauth.account.models import EmailAddress
+from allauth.mfa.totp.internal.auth import (
+    TOTP,
+    format_hotp_value,
+    generate_totp_secret,
+    hotp_value,
+    yield_hotp_counters_from_time,
+)
 from django.test import Client
-from django.utils import timezone
+from pytest_django import Settings
+from redis import Redis
 
-from core.errors import InvalidInput
+from core import limits
+from core.tests.fixtures import DEAD_ADDRESS
 from core.tests.race import race
-from tenants.models import SignInLink, User
-from tenants.services import create_sign_in_link, use_sign_in_link
-from tenants.services.links import LIFETIME
+from tenants import forms, sign_in_limits
+from tenants.models import BrowserSession, User
+from tenants.requester import METHODS
 from tenants.tests.factories import People, make_user
+from tenants.tests.mailbox import PASSWORD, code_in, is_signed_in, make_known, other_than, received
+from tenants.tests.signing_in import sign_in as sign_in_as
 
-PASSWORD = "correct horse battery staple"
-
-
-def make_link(user: User | None = None) -> str:
-    return create_sign_in_link(user=user or make_user(), next_path="/me/")
-
-
-def is_signed_in(client: Client) -> bool:
-    return "_auth_user_id" in client.session
-
-
-def use(token: str) -> bool:
-    try:
-        use_sign_in_link(token=token)
-    except InvalidInput:
-        return False
-    return True
-
-
-def test_link_signs_its_person_in_once(people: People, client: Client) -> None:
-    token = make_link(people.alice)
-
-    first = client.post(f"/auth/link/{token}")
-    again = Client().post(f"/auth/link/{token}")
-
-    assert (first.status_code, first["Location"]) == (302, "/me/")
-    assert client.session["_auth_user_id"] == str(people.alice.pk)
-    assert (again.status_code, again.cookies.get("sessionid")) == (400, None)
-
-
-@pytest.mark.django_db
-def test_looking_at_a_link_does_not_use_it_up(client: Client) -> None:
-    token = make_link()
-
-    looked = [client.get(f"/auth/link/{token}").status_code, client.head(f"/auth/link/{token}").status_code]
-
-    assert looked[0] == 200
-    assert not is_signed_in(client)
-    assert client.post(f"/auth/link/{token}").status_code == 302
-
-
-@pytest.mark.django_db
-def test_link_shows_no_token_to_the_next_site(client: Client) -> None:
-    assert client.get(f"/auth/link/{make_link()}")["Referrer-Policy"] == "same-origin"
-
-
-@pytest.mark.django_db
-@pytest.mark.parametrize(("age", "expected"), [(LIFETIME - timedelta(minutes=1), True), (LIFETIME, False)])
-def test_link_lives_twelve_hours(age: timedelta, expected: bool) -> None:
-    token = make_link()
-    SignInLink.objects.update(expires_at=timezone.now() + LIFETIME - age)
-
-    assert timedelta(hours=12) == LIFETIME
-    assert use(token) is expected
-
-
-@pytest.mark.django_db
-@pytest.mark.parametrize("token", ["x", "%00", "a" * 2000, "../../admin", "שלום"])
-def test_link_nobody_made_signs_nobody_in(client: Client, token: str) -> None:
-    assert client.post(f"/auth/link/{token}").status_code in (400, 404)
-    assert not is_signed_in(client)
-
-
-def test_link_of_an_inactive_person_opens_nothing(people: People, client: Client) -> None:
-    token = make_link(people.erin)
-    User.objects.filter(pk=people.erin.pk).update(is_active=False)
-
-    client.post(f"/auth/link/{token}")
-
-    assert client.get("/control/")["Location"].startswith("/auth/sign-in")
-
-
-@pytest.mark.django_db
-def test_database_holds_no_link_that_works() -> None:
-    token = make_link()
-
-    assert token not in str(SignInLink.objects.values())
-    assert not use(SignInLink.objects.get().token_hash)
-
-
-@pytest.mark.django_db(transaction=True)
-def test_of_many_at_once_one_gets_in() -> None:
-    token = make_link()
-
-    assert sorted(race(lambda: use(token), times=8)) == [False] * 7 + [True]
-
-
-@pytest.mark.django_db(transaction=True)
-def test_of_many_at_once_one_gets_in_control(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the claim on the row everybody gets in."""
-    token = make_link()
-    monkeypatch.setattr(QuerySet, "update", lambda rows, **values: 1)
-
-    assert race(lambda: use(token), times=8) == [True] * 8
+ALICE = "alice@example.com"
+ELSEWHERE = [
+    "https://evil.example/",
+    "//evil.example",
+    "/\\evil.example",
+    "javascript:alert(1)",
+    "http:///evil.example",
+    "https:evil.example",
+    "\x08//evil.example",
+    "https://testserver@evil.example/",
+]
 
 
 def sign_in(client: Client, name: str, password: str = PASSWORD, **fields: str) -> int:
-    return client.post("/auth/sign-in", {"username": name, "password": password, **fields}).status_code
+    return client.post("/auth/sign-in", {"login": name, "password": password, **fields}).status_code
+
+
+def ask_code(client: Client, email: str = ALICE, **fields: str) -> str:
+    """Where asking for a code by mail leads."""
+    return client.post("/auth/code", {"email": email, **fields})["Location"]
+
+
+def give_code(client: Client, code: str, **fields: str) -> tuple[int, str]:
+    answer = client.post("/auth/code/confirm", {"code": code, **fields})
+    return answer.status_code, answer.get("Location", "")
 
 
 @pytest.mark.django_db
 def test_password_signs_in_whatever_the_case_of_the_address(client: Client) -> None:
-    make_user(email="alice@example.com", password=PASSWORD)
+    make_known(ALICE)
 
     assert sign_in(client, "Alice@Example.com") == 302
     assert is_signed_in(client)
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize(
-    "target", ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)"]
-)
-def test_sign_in_and_out_lead_nowhere_else(client: Client, target: str) -> None:
-    make_user(email="alice@example.com", password=PASSWORD)
+def test_sign_in_page_offers_every_way_and_says_what_browsers_may_fill_in(client: Client) -> None:
+    page = client.get("/auth/sign-in", {"next": "/me/"}).content.decode()
 
-    inward = client.post("/auth/sign-in", {"username": "alice@example.com", "password": PASSWORD, "next": target})
-    outward = client.post("/auth/sign-out", {"next": target})
-
-    assert (inward["Location"], outward["Location"]) == ("/control/", "/")
+    for part in (
+        'autocomplete="username"',
+        'autocomplete="current-password"',
+        'href="/auth/code?next=/me/"',
+        'href="/auth/phone?next=/me/"',
+        'href="/auth/sign-up?next=/me/"',
+        'href="/auth/password-reset?next=/me/"',
+    ):
+        assert part in page
+    assert "Google" not in page
 
 
 @pytest.mark.django_db
-def test_tries_at_a_name_are_limited_even_with_the_right_password(client: Client) -> None:
-    make_user(email="alice@example.com", password=PASSWORD)
-    for _ in range(10):
-        sign_in(client, "alice@example.com", "wrong")
+def test_sign_in_page_offers_google_where_it_is_set_up(client: Client, settings: Settings) -> None:
+    settings.GOOGLE_CLIENT_ID = "cartwise"
 
-    refused = client.post("/auth/sign-in", {"username": "ALICE@example.com", "password": PASSWORD})
+    assert 'action="/auth/google"' in client.get("/auth/sign-in").content.decode()
 
-    assert refused.status_code == 429
-    assert int(refused["Retry-After"]) > 3000
+
+@pytest.mark.django_db
+def test_answer_is_the_same_for_wrong_passwords_and_unknown_addresses(client: Client) -> None:
+    make_known(ALICE)
+
+    answers = [
+        client.post("/auth/sign-in", {"login": name, "password": "wrong"}).content.decode().replace(name, "NAME")
+        for name in (ALICE, "nobody@example.com")
+    ]
+
+    tokens = [
+        part.split('"')[0] for answer in answers for part in answer.split('name="csrfmiddlewaretoken" value="')[1:]
+    ]
+    for token in tokens:
+        answers = [answer.replace(token, "TOKEN") for answer in answers]
+    assert answers[0] == answers[1]
+    assert "don&#x27;t belong together" in answers[0]
+
+
+@pytest.mark.django_db
+def test_password_of_an_address_nobody_proved_asks_for_a_code(client: Client, mail: httpx.Client) -> None:
+    make_user(email=ALICE, password=PASSWORD)
+
+    answer = client.post("/auth/sign-in", {"login": ALICE, "password": PASSWORD})
+
+    assert answer["Location"] == "/auth/email/confirm"
     assert not is_signed_in(client)
+    assert client.post("/auth/email/confirm", {"code": code_in(mail, ALICE)}).status_code == 302
+    assert is_signed_in(client)
+    assert EmailAddress.objects.get().verified
+    # It was given in this session: it stays.
+    assert User.objects.get(email=ALICE).check_password(PASSWORD)
 
 
 @pytest.mark.django_db
-def test_tries_from_an_address_are_limited_over_all_names(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("django.contrib.auth.backends.ModelBackend.authenticate", lambda *args, **kwargs: None)
+def test_closed_account_gets_nowhere_and_says_so_only_to_who_knows_the_password(client: Client) -> None:
+    make_known(ALICE, is_active=False)
 
-    answers = [sign_in(client, f"person-{number}@example.com", "wrong") for number in range(31)]
+    right = client.post("/auth/sign-in", {"login": ALICE, "password": PASSWORD})
+    wrong = client.post("/auth/sign-in", {"login": ALICE, "password": "wrong"})
 
-    assert answers == [200] * 30 + [429]
+    assert right["Location"] == "/auth/inactive"
+    assert "This account is closed" in client.get("/auth/inactive").content.decode()
+    assert wrong.status_code == 200
+    assert not is_signed_in(client)
 
 
 @pytest.mark.django_db
@@ -163,10 +139,562 @@ def test_customer_without_a_password_does_not_sign_in_here(client: Client) -> No
     assert not is_signed_in(client)
 
 
-def test_sign_out_is_no_link(people: People, client: Client) -> None:
-    client.force_login(people.alice)
+# Limits
 
-    assert client.get("/auth/sign-out").status_code == 405
-    assert is_signed_in(client)
-    client.post("/auth/sign-out")
+
+@pytest.mark.django_db
+def test_tries_at_a_name_are_limited_even_with_the_right_password(client: Client) -> None:
+    make_known(ALICE)
+    for number in range(10):
+        client.post("/auth/sign-in", {"login": ALICE, "password": "wrong"}, REMOTE_ADDR=f"10.0.{number}.1")
+
+    refused = client.post("/auth/sign-in", {"login": "ALICE@example.com", "password": PASSWORD})
+
+    assert refused.status_code == 429
+    assert int(refused["Retry-After"]) > 3000
     assert not is_signed_in(client)
+
+
+@pytest.mark.django_db
+def test_tries_at_a_name_are_limited_control(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the limit guessing goes on."""
+    monkeypatch.setattr("tenants.allauth_adapters.take_password_try", lambda **kwargs: None)
+    make_known(ALICE)
+    for _ in range(12):
+        sign_in(client, ALICE, "wrong")
+
+    assert sign_in(client, ALICE) == 302
+    assert is_signed_in(client)
+
+
+@pytest.mark.django_db
+def test_tries_from_an_address_are_limited_over_all_names(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "allauth.account.auth_backends.AuthenticationBackend.authenticate", lambda *args, **kwargs: None
+    )
+
+    answers = [sign_in(client, f"person-{number}@example.com", "wrong") for number in range(31)]
+
+    assert answers == [200] * 30 + [429]
+
+
+@pytest.mark.django_db
+def test_neighbours_of_an_ipv6_address_are_one(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "allauth.account.auth_backends.AuthenticationBackend.authenticate", lambda *args, **kwargs: None
+    )
+
+    answers = [
+        client.post(
+            "/auth/sign-in",
+            {"login": f"person-{number}@example.com", "password": "wrong"},
+            REMOTE_ADDR=f"2001:db8::{number + 1:x}",
+        ).status_code
+        for number in range(31)
+    ]
+
+    assert answers == [200] * 30 + [429]
+
+
+@pytest.mark.django_db
+def test_password_asked_once_more_and_old_password_are_tries_too(client: Client) -> None:
+    alice = make_known(ALICE)
+    sign_in_as(client, alice, second_factor=False)
+
+    again = [client.post("/auth/confirm", {"password": "wrong"}).status_code for _ in range(5)]
+    old = [
+        client.post("/auth/password", {"oldpassword": "wrong", "password1": "another long one"}).status_code
+        for _ in range(6)
+    ]
+
+    assert (again, old) == ([200] * 5, [200] * 5 + [429])
+
+
+@pytest.mark.django_db
+def test_codes_by_mail_to_an_address_are_limited_known_or_not(mail: httpx.Client) -> None:
+    make_known(ALICE)
+
+    for email in (ALICE, "nobody@example.com"):
+        answers = [Client().post("/auth/code", {"email": email}).status_code for _ in range(6)]
+        assert answers == [302] * 5 + [429]
+    assert len(received(mail, ALICE)) == 5
+
+
+@pytest.mark.django_db
+def test_mails_from_an_address_are_limited_over_all_recipients(mail: httpx.Client) -> None:
+    answers = [
+        Client().post("/auth/code", {"email": f"person-{number}@example.com"}).status_code for number in range(31)
+    ]
+
+    assert answers == [302] * 30 + [429]
+
+
+@pytest.mark.django_db
+def test_resets_count_as_mails(mail: httpx.Client) -> None:
+    make_known(ALICE)
+
+    answers = [Client().post("/auth/password-reset", {"email": ALICE}).status_code for _ in range(6)]
+
+    assert answers == [302] * 5 + [429]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        pytest.param("/auth/sign-in", {"login": ALICE, "password": PASSWORD}, id="password"),
+        pytest.param("/auth/code", {"email": ALICE}, id="code"),
+        pytest.param("/auth/password-reset", {"email": ALICE}, id="reset"),
+        pytest.param("/auth/sign-up", {"email": "new@example.com", "password1": PASSWORD}, id="sign-up"),
+    ],
+)
+def test_without_counters_nobody_gets_in(
+    client: Client, mail: httpx.Client, monkeypatch: pytest.MonkeyPatch, path: str, fields: dict[str, str]
+) -> None:
+    make_known(ALICE)
+    dead = Redis.from_url(f"redis://{DEAD_ADDRESS}", socket_connect_timeout=1)
+    monkeypatch.setattr(limits, "_TAKE", dead.register_script("return -1"))
+
+    answer = client.post(path, fields)
+
+    assert answer.status_code == 503
+    assert not is_signed_in(client)
+    assert mail.get("/messages").json() == []
+    assert not User.objects.filter(email="new@example.com").exists()
+
+
+# Codes by mail
+
+
+@pytest.mark.django_db
+def test_code_by_mail_signs_in(client: Client, mail: httpx.Client) -> None:
+    alice = make_known(ALICE)
+
+    assert ask_code(client) == "/auth/code/confirm"
+    page = client.get("/auth/code/confirm").content.decode()
+    code = code_in(mail, ALICE)
+
+    assert 'autocomplete="one-time-code"' in page
+    assert 'inputmode="numeric"' in page
+    assert give_code(client, code) == (302, "/auth/home")
+    assert client.session["_auth_user_id"] == str(alice.pk)
+    assert client.session["account_authentication_methods"][-1]["method"] == "code"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("digits", ["٠١٢٣٤٥٦٧٨٩", "۰۱۲۳۴۵۶۷۸۹"])
+def test_code_may_be_typed_in_the_digits_of_its_reader(client: Client, mail: httpx.Client, digits: str) -> None:
+    make_known(ALICE)
+    ask_code(client)
+
+    typed = "".join(digits[int(digit)] for digit in code_in(mail, ALICE))
+
+    assert give_code(client, typed) == (302, "/auth/home")
+
+
+@pytest.mark.django_db
+def test_code_goes_to_unknown_addresses_as_a_mail_without_one(client: Client, mail: httpx.Client) -> None:
+    known, unknown = Client(), Client()
+    make_known(ALICE)
+
+    answers = [
+        (ask_code(browser, email), browser.get("/auth/code/confirm").status_code, give_code(browser, "000000x")[0])
+        for browser, email in ((known, ALICE), (unknown, "nobody@example.com"))
+    ]
+
+    assert answers[0] == answers[1]
+    assert "has no account" in received(mail, "nobody@example.com")[0]["text"]
+
+
+@pytest.mark.django_db
+def test_code_is_of_its_browser_and_works_once(client: Client, mail: httpx.Client) -> None:
+    make_known(ALICE)
+    ask_code(client)
+    code = code_in(mail, ALICE)
+
+    stranger = Client()
+    ask_code(stranger, "nobody@example.com")
+    assert give_code(stranger, code)[0] == 200
+    assert give_code(client, code)[0] == 302
+    client.post("/auth/sign-out")
+    assert give_code(client, code) == (302, "/auth/code")
+    assert not is_signed_in(client)
+    assert not is_signed_in(stranger)
+
+
+@pytest.mark.django_db
+def test_code_dies_of_five_wrong_guesses(client: Client, mail: httpx.Client) -> None:
+    make_known(ALICE)
+    ask_code(client)
+    code = code_in(mail, ALICE)
+
+    wrong = [give_code(client, other)[0] for other in other_than(code, 5)]
+
+    assert wrong == [200] * 4 + [302]
+    give_code(client, code)
+    assert not is_signed_in(client)
+
+
+def guess_together(mail: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Twenty wrong guesses of one browser at one moment; how many of them were compared with the code."""
+    make_known(ALICE)
+    browser = Client()
+    ask_code(browser)
+    wrong = iter(other_than(code_in(mail, ALICE), 20))
+    compared: list[str] = []
+    compare: Callable[..., bool] = forms.allauth.compare_user_code
+
+    def note(*, actual: str, expected: str) -> bool:
+        compared.append(actual)
+        return compare(actual=actual, expected=expected)
+
+    def guess() -> None:
+        one = Client()
+        one.cookies = browser.cookies
+        give_code(one, next(wrong))
+
+    monkeypatch.setattr(forms.allauth, "compare_user_code", note)
+    race(guess, times=20)
+    return len(compared)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_parallel_guesses_all_count(mail: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert guess_together(mail, monkeypatch) <= sign_in_limits.MAX_GUESSES
+
+
+@pytest.mark.django_db(transaction=True)
+def test_parallel_guesses_all_count_control(mail: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The session's own count is read before the others write it: without ours more than five are compared."""
+    monkeypatch.setattr(forms, "take_code_guess", lambda **kwargs: None)
+
+    assert guess_together(mail, monkeypatch) > sign_in_limits.MAX_GUESSES
+
+
+@pytest.mark.django_db
+def test_first_code_proves_an_address_that_staff_set(people: People, client: Client, mail: httpx.Client) -> None:
+    bob = people.bob
+    assert bob.email
+    ask_code(client, bob.email)
+
+    assert give_code(client, code_in(mail, bob.email))[0] == 302
+
+    assert is_signed_in(client)
+    assert EmailAddress.objects.values_list("user", "email", "verified", "primary").get() == (
+        bob.pk,
+        bob.email,
+        True,
+        True,
+    )
+
+
+@pytest.mark.django_db
+def test_start_again_leads_back_to_the_page_that_asks(client: Client, mail: httpx.Client) -> None:
+    make_known(ALICE)
+    ask_code(client)
+
+    assert client.get("/auth/code")["Location"] == "/auth/code/confirm"
+    assert client.post("/auth/sign-out-now", {"next": "/auth/code"})["Location"] == "/auth/code"
+    assert client.get("/auth/code").status_code == 200
+
+
+# Where one is led, sessions, forgeries
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("target", ELSEWHERE)
+def test_sign_in_and_out_lead_nowhere_else(client: Client, mail: httpx.Client, target: str) -> None:
+    alice = make_known(ALICE)
+
+    inward = client.post("/auth/sign-in", {"login": ALICE, "password": PASSWORD, "next": target})
+    signed_in = client.get("/auth/sign-in", {"next": target})
+    outward = client.post("/auth/sign-out", {"next": target})
+    sign_in_as(client, alice)
+    out_now = client.post("/auth/sign-out-now", {"next": target})
+    asked = ask_code(client, next=target)
+    coded = give_code(client, code_in(mail, ALICE), next=target)[1]
+
+    assert (inward["Location"], signed_in["Location"], outward["Location"], out_now["Location"]) == (
+        "/auth/home",
+        "/auth/home",
+        "/",
+        "/",
+    )
+    assert (asked, coded) == ("/auth/code/confirm", "/auth/home")
+
+
+@pytest.mark.django_db
+def test_other_hosts_of_ours_are_elsewhere_too(client: Client, settings: Settings) -> None:
+    settings.ALLOWED_HOSTS = ["testserver", "other.example"]
+    settings.CSRF_TRUSTED_ORIGINS = ["https://third.example"]
+    make_known(ALICE)
+
+    for target in ("http://other.example/", "https://third.example/"):
+        answer = client.post("/auth/sign-in", {"login": ALICE, "password": PASSWORD, "next": target})
+        assert answer["Location"] == "/auth/home"
+        client.post("/auth/sign-out")
+
+
+@pytest.mark.django_db
+def test_sign_in_leads_on_within_the_site(client: Client, mail: httpx.Client) -> None:
+    make_known(ALICE)
+
+    by_password = client.post("/auth/sign-in", {"login": ALICE, "password": PASSWORD, "next": "/me/?page=2"})
+    client.post("/auth/sign-out")
+    asked = ask_code(client, next="/me/")
+
+    assert by_password["Location"] == "/me/?page=2"
+    assert asked == "/auth/code/confirm?next=%2Fme%2F"
+    assert give_code(client, code_in(mail, ALICE), next="/me/") == (302, "/me/")
+
+
+@pytest.mark.django_db
+def test_session_is_new_after_sign_in(client: Client, mail: httpx.Client) -> None:
+    make_known(ALICE)
+    ask_code(client)
+    before = client.cookies["sessionid"].value
+
+    give_code(client, code_in(mail, ALICE))
+
+    assert client.cookies["sessionid"].value != before
+    fixed = Client()
+    fixed.cookies["sessionid"] = before
+    assert not is_signed_in(fixed)
+    assert BrowserSession.objects.filter(user__isnull=False).count() == 1
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/auth/sign-in",
+        "/auth/sign-up",
+        "/auth/code",
+        "/auth/code/confirm",
+        "/auth/password-reset",
+        "/auth/password-reset/confirm",
+        "/auth/password-reset/complete",
+        "/auth/email",
+        "/auth/email/confirm",
+        "/auth/password",
+        "/auth/password/set",
+        "/auth/confirm",
+        "/auth/phone",
+        "/auth/phone/code",
+        "/auth/phone/resend",
+        "/auth/sign-out",
+        "/auth/sign-out-now",
+        "/auth/google",
+        "/auth/google/connections",
+        "/auth/link/token",
+    ],
+)
+def test_forged_posts_are_refused(path: str) -> None:
+    assert Client(enforce_csrf_checks=True).post(path, {"email": ALICE}).status_code == 403
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", ["/auth/sign-in", "/auth/code", "/auth/sign-up", "/auth/password-reset"])
+@pytest.mark.parametrize("typed", ["\x00", "a" * 5000, "a@b@c", "שלום", "' OR 1=1 --"])
+def test_nonsense_is_a_wrong_entry_and_no_error(client: Client, path: str, typed: str) -> None:
+    fields = {"login": typed, "email": typed, "password": typed, "password1": typed, "name": typed}
+
+    assert client.post(path, fields).status_code == 200
+
+
+# Passwords
+
+
+@pytest.mark.django_db
+def test_forgotten_password_is_set_anew_with_a_code(client: Client, mail: httpx.Client) -> None:
+    alice = make_known(ALICE)
+    elsewhere = Client()
+    sign_in_as(elsewhere, alice, second_factor=False)
+
+    asked = client.post("/auth/password-reset", {"email": ALICE})
+    confirmed = client.post("/auth/password-reset/confirm", {"code": code_in(mail, ALICE)})
+    weak = client.post("/auth/password-reset/complete", {"password1": "password"})
+    done = client.post("/auth/password-reset/complete", {"password1": "another long one"})
+
+    assert [answer["Location"] for answer in (asked, confirmed, done)] == [
+        "/auth/password-reset/confirm",
+        "/auth/password-reset/complete",
+        "/auth/password-reset/done",
+    ]
+    assert weak.status_code == 200
+    assert not is_signed_in(client)
+    assert elsewhere.get("/auth/email")["Location"].startswith("/auth/sign-in")
+    assert sign_in(client, ALICE, "another long one") == 302
+    assert is_signed_in(client)
+    assert received(mail, ALICE)[0]["subject"] == "Your password was changed"
+    assert User.objects.get().token_version == alice.token_version + 1
+
+
+@pytest.mark.django_db
+def test_new_password_needs_the_code_first(client: Client, mail: httpx.Client) -> None:
+    make_known(ALICE)
+    client.post("/auth/password-reset", {"email": ALICE})
+
+    skipped = client.post("/auth/password-reset/complete", {"password1": "another long one"})
+
+    assert skipped["Location"] == "/auth/password-reset/confirm"
+    assert User.objects.get().check_password(PASSWORD)
+
+
+@pytest.mark.django_db
+def test_reset_answers_the_same_for_unknown_addresses(mail: httpx.Client) -> None:
+    make_known(ALICE)
+
+    answers = []
+    for email in (ALICE, "nobody@example.com"):
+        browser = Client()
+        asked = browser.post("/auth/password-reset", {"email": email})
+        page = browser.get("/auth/password-reset/confirm")
+        wrong = [browser.post("/auth/password-reset/confirm", {"code": "x"}).status_code for _ in range(5)]
+        answers.append((asked["Location"], page.status_code, wrong))
+
+    assert answers[0] == answers[1]
+
+
+@pytest.mark.django_db
+def test_reset_proves_an_address_that_staff_set(people: People, client: Client, mail: httpx.Client) -> None:
+    bob = people.bob
+    assert bob.email
+    client.post("/auth/password-reset", {"email": bob.email})
+    client.post("/auth/password-reset/confirm", {"code": code_in(mail, bob.email)})
+    client.post("/auth/password-reset/complete", {"password1": "another long one"})
+
+    assert sign_in(client, bob.email, "another long one") == 302
+    assert is_signed_in(client)
+
+
+@pytest.mark.django_db
+def test_changed_password_ends_every_session(client: Client, mail: httpx.Client) -> None:
+    alice = make_known(ALICE)
+    elsewhere = Client()
+    for browser in (client, elsewhere):
+        sign_in_as(browser, alice, second_factor=False)
+
+    changed = client.post("/auth/password", {"oldpassword": PASSWORD, "password1": "another long one"})
+
+    assert changed["Location"] == "/auth/sign-in"
+    for browser in (client, elsewhere):
+        assert browser.get("/auth/email")["Location"].startswith("/auth/sign-in")
+    assert sign_in(client, ALICE, "another long one") == 302
+
+
+@pytest.mark.django_db
+def test_first_password_may_be_set_by_customers(client: Client, mail: httpx.Client) -> None:
+    alice = make_known(ALICE, password=None)
+    sign_in_as(client, alice, second_factor=False, method="code")
+
+    assert client.get("/auth/password")["Location"] == "/auth/password/set"
+    assert client.post("/auth/password/set", {"password1": "another long one"})["Location"] == "/auth/sign-in"
+    assert sign_in(client, ALICE, "another long one") == 302
+
+
+@pytest.mark.parametrize("path", ["/auth/password/set", "/auth/email", "/auth/google"])
+def test_phone_of_a_manager_changes_no_way_in(people: People, client: Client, settings: Settings, path: str) -> None:
+    """With a SIM card taken over and an address of their own a thief would set up the second factor."""
+    settings.GOOGLE_CLIENT_ID = "cartwise"
+    sign_in_as(client, people.alice, second_factor=False, method="phone")
+
+    answer = client.post(path, {"password1": "another long one", "email": "thief@example.com", "action_add": ""})
+
+    assert answer["Location"].startswith("/auth/second-factor")
+    assert not User.objects.get(pk=people.alice.pk).has_usable_password()
+
+
+# Changing the address
+
+
+@pytest.mark.django_db
+def test_new_address_counts_once_its_code_came_back(client: Client, mail: httpx.Client) -> None:
+    alice = make_known(ALICE, password=None)
+    sign_in_as(client, alice, second_factor=False, method="code")
+
+    asked = client.post("/auth/email", {"email": "New@Example.com", "action_add": ""})
+    before = User.objects.get().email
+    done = client.post("/auth/email/confirm", {"code": code_in(mail, "new@example.com")})
+
+    assert asked["Location"] == "/auth/email/confirm"
+    assert before == ALICE
+    assert done.status_code == 302
+    assert User.objects.get().email == "new@example.com"
+    assert list(EmailAddress.objects.values_list("email", "verified", "primary")) == [("new@example.com", True, True)]
+    assert "new@example.com" in received(mail, ALICE)[0]["text"]
+    assert ask_code(Client(), ALICE) == "/auth/code/confirm"
+    assert "has no account" in received(mail, ALICE)[0]["text"]
+
+
+@pytest.mark.django_db
+def test_new_address_needs_the_password_once_more_after_a_while(client: Client, mail: httpx.Client) -> None:
+    sign_in_as(client, make_known(ALICE), second_factor=False)
+    session = client.session
+    session[METHODS] = [{"method": "password", "at": time.time() - 3600}]
+    session.save()
+
+    answer = client.post("/auth/email", {"email": "new@example.com", "action_add": ""})
+
+    assert answer["Location"].startswith("/auth/confirm?next=")
+    assert mail.get("/messages").json() == []
+
+
+@pytest.mark.django_db
+def test_address_of_another_account_stays_theirs(client: Client, mail: httpx.Client) -> None:
+    """Whoever reads its mail is told so; nobody else learns that it has an account."""
+    make_user(email="staff@example.com")
+    alice = make_known(ALICE, password=None)
+    sign_in_as(client, alice, second_factor=False, method="code")
+
+    asked = client.post("/auth/email", {"email": "staff@example.com", "action_add": ""})
+    done = client.post("/auth/email/confirm", {"code": code_in(mail, "staff@example.com")}, follow=True)
+
+    assert asked["Location"] == "/auth/email/confirm"
+    assert "belongs to another account" in done.content.decode()
+    assert User.objects.get(pk=alice.pk).email == ALICE
+    assert EmailAddress.objects.get(verified=True).email == ALICE
+
+
+@pytest.mark.django_db
+def test_address_can_be_replaced_but_not_taken_away(client: Client) -> None:
+    alice = make_known(ALICE, password=None)
+    sign_in_as(client, alice, second_factor=False, method="code")
+
+    client.post("/auth/email", {"email": ALICE, "action_remove": ""})
+
+    assert User.objects.get().email == ALICE
+    assert EmailAddress.objects.get().verified
+
+
+# One-time links, with a second factor
+
+
+def app_code(secret: str) -> str:
+    return format_hotp_value(hotp_value(secret, next(iter(yield_hotp_counters_from_time()))))
+
+
+def test_link_of_somebody_with_a_second_factor_asks_for_it(people: People, client: Client) -> None:
+    from tenants.tests.test_links import make_link
+
+    secret = generate_totp_secret()
+    TOTP.activate(people.alice, secret)
+    token = make_link(people.alice, next_path="/control/")
+
+    linked = client.post(f"/auth/link/{token}")
+    before = is_signed_in(client)
+    given = client.post("/auth/2fa/give", {"code": app_code(secret)})
+
+    assert (linked["Location"], before) == ("/auth/2fa/give", False)
+    assert given["Location"] == "/control/"
+    assert is_signed_in(client)
+    assert client.get("/control/").status_code == 200
+
+
+def test_link_of_a_manager_without_a_second_factor_opens_no_back_office(people: People, client: Client) -> None:
+    from tenants.tests.test_links import make_link
+
+    client.post(f"/auth/link/{make_link(people.alice)}")
+
+    assert is_signed_in(client)
+    assert client.get("/control/")["Location"].startswith("/auth/second-factor")

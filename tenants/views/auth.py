@@ -8,7 +8,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.utils.http import url_has_allowed_host_and_scheme, urlencode
+from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -17,6 +17,7 @@ from core.views import error_page
 from tenants import access
 from tenants.requester import PROVEN_BY, methods_of
 from tenants.services import use_sign_in_link
+from tenants.views.ways_in import following
 
 
 @require_http_methods(["GET", "POST"])
@@ -42,14 +43,12 @@ def sign_in_link(request: HttpRequest, token: str) -> HttpResponse:
 @login_required
 def second_factor(request: HttpRequest) -> HttpResponse:
     """Where staff and managers without a second factor in this session are sent: to give it, or to set one up."""
-    following = request.GET.get("next", "")
-    if not url_has_allowed_host_and_scheme(following, allowed_hosts={request.get_host()}):
-        following = reverse("tenants:home")
+    target = following(request, reverse("tenants:home"))
     user = access.person(request.user)
     if is_mfa_enabled(user):
-        return redirect(f"{reverse('mfa_reauthenticate')}?{urlencode({'next': following})}")
+        return redirect(f"{reverse('mfa_reauthenticate')}?{urlencode({'next': target})}")
     proven = bool(methods_of(request.session, user) & PROVEN_BY)
-    return render(request, "tenants/second_factor.html", {"proven": proven, "next": following})
+    return render(request, "tenants/second_factor.html", {"proven": proven, "next": target})
 
 
 @never_cache
@@ -67,7 +66,4 @@ def home(request: HttpRequest) -> HttpResponse:
 def sign_out(request: HttpRequest) -> HttpResponse:
     """End this session and go where `next` says, within the site."""
     logout(request)
-    target = request.POST.get("next", "/")
-    if not url_has_allowed_host_and_scheme(target, allowed_hosts={request.get_host()}):
-        target = "/"
-    return redirect(target)
+    return redirect(following(request, "/"))
