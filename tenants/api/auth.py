@@ -36,7 +36,7 @@ class OtpVerifyInput(OtpRequestInput):
     code = serializers.CharField(max_length=12)
 
 
-class RegisterInput(serializers.Serializer[None]):
+class RegistrationInput(serializers.Serializer[None]):
     """What an account begins with. Without a language it is the request's."""
 
     email = serializers.EmailField(max_length=254)
@@ -80,7 +80,7 @@ class SentOutput(serializers.Serializer[None]):
     expires_in_s = serializers.IntegerField()
 
 
-class RegisteredOutput(serializers.Serializer[None]):
+class RegistrationOutput(serializers.Serializer[None]):
     """What to verify with the mailed code, and until when. The same whether or not the address has an account."""
 
     registration = serializers.UUIDField()
@@ -142,9 +142,11 @@ class OtpVerifyView(OpenView):
 class RegisterView(OpenView):
     """Ask for an account. A code goes to the address; one that has an account gets a mail that says so instead."""
 
-    @extend_schema(request=RegisterInput, responses={202: RegisteredOutput}, operation_id="register", tags=["auth"])
+    @extend_schema(
+        request=RegistrationInput, responses={202: RegistrationOutput}, operation_id="register", tags=["auth"]
+    )
     def post(self, request: Request) -> Response:
-        data = {"language": get_language() or "en", **_valid(RegisterInput, request)}
+        data = {"language": get_language() or "en", **_valid(RegistrationInput, request)}
         asked = registration.request_registration(**data, address=client_address(request._request))
         lifetime = int(registration.LIFETIME.total_seconds())
         return Response({"registration": asked.pk, "expires_in_s": lifetime}, status=202)

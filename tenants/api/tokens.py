@@ -17,7 +17,7 @@ from tenants.models import PersonalToken
 from tenants.services.personal_tokens import create_personal_token, revoke_personal_token, tokens_of
 
 
-class TokenInput(serializers.Serializer[None]):
+class PersonalTokenInput(serializers.Serializer[None]):
     """Scopes are permissions `resource:action` that you hold; the end is at most a year away."""
 
     name = serializers.CharField(max_length=80)
@@ -25,7 +25,7 @@ class TokenInput(serializers.Serializer[None]):
     expires_at = serializers.DateTimeField()
 
 
-class TokenOutput(serializers.ModelSerializer[PersonalToken]):
+class PersonalTokenOutput(serializers.ModelSerializer[PersonalToken]):
     """A token without its secret; `hint` is how that ends."""
 
     class Meta:
@@ -33,20 +33,21 @@ class TokenOutput(serializers.ModelSerializer[PersonalToken]):
         fields = ["id", "name", "hint", "scopes", "created_at", "expires_at", "last_used_at"]
 
 
-class NewTokenOutput(TokenOutput):
+class NewPersonalTokenOutput(PersonalTokenOutput):
     """A token with its secret, which is shown this once."""
 
     token = serializers.CharField()
 
-    class Meta(TokenOutput.Meta):
-        fields = [*TokenOutput.Meta.fields, "token"]
+    class Meta(PersonalTokenOutput.Meta):
+        fields = [*PersonalTokenOutput.Meta.fields, "token"]
 
 
 class TokenListView(ListAPIView[PersonalToken]):
     """Your tokens that were not revoked."""
 
     permission_classes = (IsThemselves,)
-    serializer_class = TokenOutput
+    serializer_class = PersonalTokenOutput
+    queryset = PersonalToken.objects.none()  # what the OpenAPI document is made from
 
     def get_queryset(self) -> QuerySet[PersonalToken]:
         return tokens_of(person(self.request.user))
@@ -55,13 +56,15 @@ class TokenListView(ListAPIView[PersonalToken]):
     def get(self, request: Request, *args: object, **kwargs: object) -> Response:
         return super().get(request, *args, **kwargs)
 
-    @extend_schema(request=TokenInput, responses={201: NewTokenOutput}, operation_id="token_create", tags=["auth"])
+    @extend_schema(
+        request=PersonalTokenInput, responses={201: NewPersonalTokenOutput}, operation_id="token_create", tags=["auth"]
+    )
     def post(self, request: Request) -> Response:
         """Make a token for a program. It may never do more than you may, and dies with your account."""
-        data = TokenInput(data=request.data)
+        data = PersonalTokenInput(data=request.data)
         data.is_valid(raise_exception=True)
         token, secret = create_personal_token(user=person(request.user), **data.validated_data)
-        return Response({**TokenOutput(token).data, "token": secret}, status=201)
+        return Response({**PersonalTokenOutput(token).data, "token": secret}, status=201)
 
 
 class TokenDetailView(APIView):

@@ -115,7 +115,7 @@ def test_bad_input_is_named_and_sends_nothing(sms: httpx.Client, body: object, f
     assert not OtpChallenge.objects.exists()
 
 
-@pytest.mark.parametrize("path", ["otp/request", "otp/verify", "token/refresh"])
+@pytest.mark.parametrize("path", ["otp/request", "otp/verify", "register", "verify", "login", "token/refresh"])
 @pytest.mark.parametrize("method", ["get", "put", "patch", "delete"])
 def test_other_methods_are_refused(path: str, method: str) -> None:
     assert getattr(Client(), method)(f"/api/auth/{path}").status_code == 405
@@ -158,7 +158,7 @@ def test_without_any_sign_in_nothing_is_shown() -> None:
 
 def test_token_of_another_kind_is_no_persons_even_with_a_persons_id(people: People) -> None:
     now = timezone.now()
-    claims = {"subject": people.erin.pk, "issued_at": now, "expires_at": now + timedelta(hours=1), "ver": 1}
+    claims = {"subject": people.erin.pk, "issued_at": now, "expires_at": now + timedelta(hours=1), "ver": 1, "sf": 1}
     tokens = {kind: sign(kind=kind, **claims) for kind in ("person", "device")}
     answers = {kind: Client(headers={"Authorization": f"Bearer {token}"}) for kind, token in tokens.items()}
 
