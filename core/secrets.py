@@ -82,7 +82,7 @@ class EncryptedTextField(AnyTextField):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of encrypted values, and the place they are bound to."""
+    """A column of encrypted values, and the place they are bound to. Names are quoted."""
 
     table: str
     key: str
@@ -133,10 +133,11 @@ def encrypted_columns() -> list[Column]:
 
 def _column(model: type[models.Model], field: str, place: str) -> Column:
     meta = model._meta
+    quote = connection.ops.quote_name
     assert meta.pk is not None
     column = meta.get_field(field)
     assert isinstance(column, models.Field)
-    return Column(meta.db_table, meta.pk.column, column.column, place)
+    return Column(quote(meta.db_table), quote(str(meta.pk.column)), quote(str(column.column)), place)
 
 
 def count_old(column: Column) -> int:
@@ -161,8 +162,7 @@ def rewrite_column(column: Column) -> Rewritten:
 
 def _rewrite_batch(column: Column, after: Any) -> tuple[int, int, Any] | None:
     """(values, how many of them unreadable, the last key); None when there is nothing left after `after`."""
-    quote = connection.ops.quote_name
-    key, name, newest = quote(column.key), quote(column.name), next(iter(settings.FIELD_KEYS))
+    key, name, newest = column.key, column.name, next(iter(settings.FIELD_KEYS))
     beyond, parameters = ("", [newest]) if after is None else (f" AND {key} > %s", [newest, after])
     unreadable = 0
     with transaction.atomic(), connection.cursor() as cursor:
@@ -175,12 +175,10 @@ def _rewrite_batch(column: Column, after: Any) -> tuple[int, int, Any] | None:
             except SecretUnreadable:
                 unreadable += 1
                 continue
-            cursor.execute(f"UPDATE {quote(column.table)} SET {name} = %s WHERE {key} = %s", [new, pk])  # noqa: S608
+            cursor.execute(f"UPDATE {column.table} SET {name} = %s WHERE {key} = %s", [new, pk])  # noqa: S608
     return (len(rows), unreadable, rows[-1][0]) if rows else None
 
 
 def _of(column: Column) -> str:
     """The table and the condition for what is not under the newest key, whose id is the one parameter."""
-    quote = connection.ops.quote_name
-    name = quote(column.name)
-    return f"{quote(column.table)} WHERE {name} <> '' AND split_part({name}, '$', 1) <> %s"
+    return f"{column.table} WHERE {column.name} <> '' AND split_part({column.name}, '$', 1) <> %s"
