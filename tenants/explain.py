@@ -163,6 +163,7 @@ def _places_of(thing: models.Model) -> tuple[set[UUID], set[UUID]]:
     if getattr(model, "many_places", False):
         rows = Grant.objects.filter(user=thing.pk).values_list("chain", "branch__chain", "branch")
         return {key for row in rows for key in row[:2] if key}, {row[2] for row in rows if row[2]}
-    found = [{key for path in paths(model, name) if (key := walk(thing, path))} for name in ("chain_path", "branch_path")]
+    found = [
+        {key for path in paths(model, name) if (key := walk(thing, path))} for name in ("chain_path", "branch_path")
+    ]
     return found[0], found[1]
-

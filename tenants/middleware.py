@@ -74,7 +74,7 @@ class RequesterMiddleware:
             if user.powers.behind:
                 audit.amend_origin(behind=user.powers.behind)
             drop_what_ended(session=request.session, actor=access.person(signed_in), user=user)
-            limit_session(request.session, signed_in)
+            limit_session(request.session, access.person(signed_in))
             _note_session(request)
             refusal = _refusal(request, user)
             return refusal or self.get_response(request)

@@ -30,7 +30,8 @@ ACTING_TIME = timedelta(minutes=30)
 # Ways in that prove enough to set up a first second factor. A phone code alone does not: SIM cards can be taken over.
 PROVEN_BY = frozenset({"password", "code", "socialaccount", "link", "cloudflare_access", "mfa"})
 RECENTLY = timedelta(minutes=10)  # how long a proof is enough to change how one signs in
-TRUSTED_TIME = timedelta(hours=12)  # of a session of staff and managers, used or not; others end 30 days after their last use
+# Of a session of staff and managers, used or not; those of others end 30 days after their last use.
+TRUSTED_TIME = timedelta(hours=12)
 _EXPIRY = "_session_expiry"  # Django's
 
 

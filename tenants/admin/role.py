@@ -10,31 +10,13 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from core.admin.base import ReadOnly, ScopedAdmin, Section
+from core.admin.base import ScopedAdmin, Section
 from core.admin.forms import AnyModelForm
 from tenants import access
-from tenants.enums import SHIPPED_PERMISSIONS, RoleCode
+from tenants.enums import RoleCode
 from tenants.models import Role, User
+from tenants.permission_words import known_permissions, permission_words, resource_words
 from tenants.services import create_role, delete_role, update_role
-
-# What pages and REST ask for beyond looking, adding, changing and deleting in the admin.
-OTHER_PERMISSIONS = frozenset({"rentals:return", "telemetry:view"})
-
-
-_WORDS = {"*": _("everything")}
-
-
-def known_permissions() -> set[str]:
-    """Every `resource:action` something asks for: the admin's, those of its buttons, and the shipped roles'."""
-    found = set(OTHER_PERMISSIONS)
-    for permissions in SHIPPED_PERMISSIONS.values():
-        found.update(permissions)
-    for each in admin.site._registry.values():
-        if isinstance(each, ScopedAdmin):
-            actions = ("*", "view") if isinstance(each, ReadOnly) else ("*", "view", "add", "change", "delete")
-            found.update(f"{each.resource}:{action}" for action in actions)
-            found.update(button.permission for button in each.all_buttons())
-    return found
 
 
 class RoleForm(AnyModelForm):
@@ -55,7 +37,8 @@ class RoleForm(AnyModelForm):
             names = sorted({*known_permissions(), *(self.instance.permissions or ())})
             groups = groupby(names, key=lambda name: name.partition(":")[0])
             field.choices = [
-                (_WORDS.get(group, group), [(name, name) for name in members]) for group, members in groups
+                (resource_words(group), [(name, permission_words(name)) for name in members])
+                for group, members in groups
             ]
 
     def clean_permissions(self) -> list[str]:

@@ -1,0 +1,70 @@
+"""Kinds of things that belong to somebody: models that say where their rows are and whose. The admin knows the rest."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.models import Q
+from django.http import HttpRequest
+from django.utils.text import capfirst
+
+from core.admin.base import ScopedAdmin
+from core.places import paths
+from tenants import access
+from tenants.models import User
+
+MOST_FOUND = 12
+_NAMES = ("chain_path", "branch_path", "owner_path")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind: its name in addresses (`carts.cart`), and the resource of its permissions (`carts`)."""
+
+    name: str
+    resource: str
+    model: type[models.Model]
+    admin: ScopedAdmin
+
+    @property
+    def label(self) -> str:
+        return capfirst(str(self.model._meta.verbose_name))
+
+    def find(self, asker: User, pk: str) -> models.Model | None:
+        """The thing with that key, if the asker may see it; None for nonsense too."""
+        try:
+            return self._seen(asker).filter(pk=pk.replace("\x00", "")[:64]).first()
+        except (ValueError, ValidationError, OverflowError):
+            return None
+
+    def search(self, request: HttpRequest, asker: User, term: str) -> list[models.Model]:
+        """The first things in the asker's sight with that word where the admin would look for it.
+
+        Addresses and numbers of people are looked through only for those who may contact people.
+        """
+        fields = list(self.admin.get_search_fields(request))
+        if not access.may(asker, "users:contact"):
+            fields = [field for field in fields if field.rpartition("__")[2] not in ("email", "phone")]
+        looks = [Q((field if "__exact" in field else f"{field}__icontains", term)) for field in fields]
+        try:
+            rows = self._seen(asker).filter(Q.create(looks, connector=Q.OR)) if looks else self._seen(asker)
+            return list(rows.distinct()[:MOST_FOUND])
+        except (ValueError, ValidationError):
+            return []  # a ledger is asked for a whole id
+
+    def _seen(self, asker: User) -> "models.QuerySet[Any]":
+        rows: models.QuerySet[Any] = self.model._default_manager.all()
+        related = self.admin.name_related
+        return access.visible(asker, rows.select_related(*related) if related else rows, f"{self.resource}:view")
+
+
+def kinds() -> dict[str, Kind]:
+    """Every kind by its name, in the order of their labels."""
+    found = [
+        Kind(each.opts.label_lower, each.resource, each.model, each)
+        for each in admin.site._registry.values()
+        if isinstance(each, ScopedAdmin) and any(paths(each.model, name) for name in _NAMES)
+    ]
+    return {kind.name: kind for kind in sorted(found, key=lambda kind: kind.label)}

@@ -1,0 +1,188 @@
+"""The people of a tenant: who holds what, given and taken. Every look-up starts from whoever asks."""
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.forms import Form
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
+
+from core.errors import DomainError, NotAllowed, NotFound
+from core.views import error_page, say
+from tenants import access, directory
+from tenants.directory import Wanted
+from tenants.enums import RoleCode
+from tenants.models import Grant, Role, User
+from tenants.people_forms import GiveRoleForm, in_place, place_choices
+from tenants.services import grant_role, revoke_grant
+from tenants.services.acting import IMPERSONATES
+from tenants.services.invitations import GIVES
+
+PAGE = 25
+STATES = ("open", "closed", "no-factor")
+
+
+@never_cache
+@require_safe
+@login_required
+def person_list(request: HttpRequest) -> HttpResponse:
+    """Whoever holds something where the asker may see it, and who is invited; all of the view is in the address."""
+    asker = access.person(request.user)
+    if not access.may(asker, "users:view"):
+        return error_page(request, NotFound())
+    wanted = wanted_of(request.GET)
+    page = Paginator(directory.people(asker, wanted), PAGE).get_page(request.GET.get("page"))
+    found = directory.places(asker, "grants:view")
+    context = {
+        "page": page,
+        "rows": [_row(asker, person) for person in page],
+        "wanted": wanted,
+        "roles": Role.objects.exclude(code=RoleCode.SUPPORT_ACCESS),
+        "places": place_choices(found),
+        "place_value": request.GET.get("place", ""),
+        "states": [("open", _("Open")), ("no-factor", _("Without a second factor")), ("closed", _("Closed"))],
+        "sorts": [
+            {"key": key, "label": label, "down": wanted.sort == key, "now": wanted.sort.removeprefix("-") == key}
+            for key, label in (("name", _("Person")), ("seen", _("Last seen")), ("since", _("Since")))
+        ],
+        "narrowed": bool(wanted.search or wanted.role or wanted.place or wanted.state),
+        "invitations": directory.invitations_waiting(asker)[:PAGE],
+        "may_invite": access.may(asker, GIVES),
+    }
+    return render(request, "tenants/people.html", context)
+
+
+def wanted_of(given: QueryDict) -> Wanted:
+    """What an address asks for; nonsense counts as nothing."""
+    state, sort = given.get("state", ""), given.get("sort", "name")
+    return Wanted(
+        search=given.get("q", "").replace("\x00", "").strip()[:100],
+        role=given.get("role", "")[:40],
+        place=_key(given.get("place", "").rpartition(":")[2]),
+        state=state if state in STATES else "",
+        sort=sort if sort.removeprefix("-") in directory.SORTS else "name",
+    )
+
+
+def _key(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+def _row(asker: User, person: Any) -> dict[str, Any]:
+    grants = list(person.seen_grants)
+    return {"person": person, **_known_by(asker, person, grants), **_state(person), "grants": grants}
+
+
+def _known_by(asker: User, person: User, grants: list[Grant]) -> dict[str, str]:
+    """Colleagues are known by their address; a customer's, and every number in full, to those who may contact them."""
+    contact = bool(access.may(asker, "users:contact", person))
+    colleague = any(grant.role.code != RoleCode.CUSTOMER for grant in grants)
+    return {
+        "title": person.name or (person.email if contact or colleague else "") or person.masked_phone or _("No name"),
+        "email": (person.email or "") if contact or colleague else "",
+        "phone": (person.phone or "") if contact else person.masked_phone,
+    }
+
+
+def _state(person: Any) -> dict[str, str]:
+    if not person.is_active:
+        return {"kind": "bad", "word": _("Closed")}
+    if not person.has_factor and any(grant.role.code != RoleCode.CUSTOMER for grant in person.seen_grants):
+        return {"kind": "warn", "word": _("No second factor")}
+    return {"kind": "ok", "word": _("Open")}
+
+
+@never_cache
+@require_safe
+@login_required
+def person(request: HttpRequest, user_id: UUID) -> HttpResponse:
+    """One person: what they hold where the asker may see it, and what can be done about it."""
+    asker = access.person(request.user)
+    try:
+        return _person_page(request, _visible(asker, user_id), GiveRoleForm(asker=asker))
+    except NotFound as error:
+        return error_page(request, error)
+
+
+def _visible(asker: User, user_id: UUID) -> User:
+    found = directory.people_visible_to(asker).filter(pk=user_id).first()
+    if found is None:
+        raise NotFound
+    return found
+
+
+def _person_page(request: HttpRequest, found: User, form: Form) -> HttpResponse:
+    asker = access.person(request.user)
+    shown: Any = directory.with_figures(User.objects.filter(pk=found.pk)).get()
+    shown.seen_grants = list(directory.grants_visible_to(asker).filter(user=found))
+    itself = asker.pk == found.pk
+    context = {
+        **_row(asker, shown),
+        "itself": itself,
+        "grants": [{"grant": grant, "may_take": _may_take(asker, grant)} for grant in shown.seen_grants],
+        "may_give": access.may(asker, GIVES) and found.is_active,
+        "may_act": not itself
+        and found.is_active
+        and access.may(asker, IMPERSONATES, found)
+        and access.outranks(asker, found),
+        "may_explain": itself or access.may(asker, "grants:view"),
+        "form": form,
+    }
+    return render(request, "tenants/person.html", context, status=400 if form.errors else 200)
+
+
+def _may_take(asker: User, grant: Grant) -> bool:
+    allowed = access.may(asker, "grants:delete", grant)
+    return bool(allowed) and access.holds_all(asker, grant.role.permissions, grant.branch or grant.chain)
+
+
+@require_POST
+@login_required
+def grant_give(request: HttpRequest, user_id: UUID) -> HttpResponse:
+    """Give a role to somebody who is here already."""
+    asker = access.person(request.user)
+    form = GiveRoleForm(request.POST, asker=asker)
+    try:
+        found = _visible(asker, user_id)
+        if not form.is_valid():
+            return _person_page(request, found, form)
+        given = form.cleaned_data
+        place = in_place(given["place"])
+        grant_role(user=found, role=given["role"].code, **place, expires_at=given["until"], actor=asker)
+    except NotFound as error:
+        return error_page(request, error)
+    except DomainError as error:
+        form.add_error(None, say(error))
+        return _person_page(request, found, form)
+    messages.success(request, _("The role is given. It counts from now on."))
+    return redirect("people:person-detail", user_id)
+
+
+@require_POST
+@login_required
+def grant_take(request: HttpRequest, user_id: UUID, grant_id: int) -> HttpResponse:
+    """Take a role from somebody; of the back office, they are signed out everywhere."""
+    asker = access.person(request.user)
+    seen = access.visible(asker, Grant.objects.select_related("role", "chain", "branch"), "grants:view")
+    grant = seen.filter(pk=grant_id, user=user_id).first()
+    try:
+        if grant is None:
+            raise NotFound
+        if not access.may(asker, "grants:delete", grant):
+            raise NotAllowed
+        revoke_grant(grant=grant, actor=asker)
+    except DomainError as error:
+        return error_page(request, error)
+    messages.success(request, _("The role is taken. It does not count any more."))
+    if directory.people_visible_to(asker).filter(pk=user_id).exists():
+        return redirect("people:person-detail", user_id)
+    return redirect("people:person-list")
