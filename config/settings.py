@@ -212,7 +212,7 @@ CORS_ALLOW_HEADERS = ["accept", "accept-language", "authorization", "content-typ
 CORS_EXPOSE_HEADERS = ["RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-Id"]
 
 AUTH_USER_MODEL = "tenants.User"
-AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+AUTHENTICATION_BACKENDS = ["tenants.backend.Backend"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
@@ -397,22 +397,6 @@ UNFOLD = {
     "SHOW_LANGUAGES": True,
     "DASHBOARD_CALLBACK": "carts.admin.dashboard.dashboard",
     "SIDEBAR": {"show_search": True, "command_search": True, "navigation": "core.admin.navigation.sidebar"},
-    # The product's green, as oklch of the tokens in the design.
-    "COLORS": {
-        "primary": {
-            "50": "oklch(97.5% .014 165)",
-            "100": "oklch(94.5% .03 165)",
-            "200": "oklch(89.5% .06 165)",
-            "300": "oklch(82% .095 165)",
-            "400": "oklch(72% .125 165)",
-            "500": "oklch(62% .12 165)",
-            "600": "oklch(47.5% .095 166)",
-            "700": "oklch(41% .082 166)",
-            "800": "oklch(34% .066 166)",
-            "900": "oklch(28.5% .052 166)",
-            "950": "oklch(20% .036 166)",
-        }
-    },
 }
 
 LOG_LEVEL: str = env.str("LOG_LEVEL", "INFO")

@@ -39,6 +39,10 @@ class BackOfficeSite(ThemedSite):
 
         return guarded
 
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        """The theme's, without the colours it would write into the page as a style: `admin.css` has them."""
+        return {**super().each_context(request), "colors": None}
+
     @method_decorator(never_cache)
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """The product has one sign-in page, where tries are limited."""
