@@ -1,4 +1,4 @@
-"""Forms of second factors: allauth's, with codes that count once and credentials that are checked before they are kept."""
+"""Forms of second factors: allauth's, with codes that count once and credentials that are checked first."""
 
 import re
 from typing import Any
@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from core.addresses import client_address
 from core.errors import InvalidInput
+from tenants.models import User
 from tenants.services.second_factor import step_of, take_guess, use_code
 
 NAME_LENGTH = 60
@@ -28,8 +29,9 @@ def _code_field(label: Any, help_text: Any = "") -> forms.CharField:
 
 
 class _GivesCode(forms.Form):
-    """A code of the app or a recovery code."""
+    """A code of the app or a recovery code; goes before one of allauth's forms."""
 
+    user: User
     code = _code_field(_("Code"), _("The 6 digits your app shows now, or one of your recovery codes."))
 
     def clean_code(self) -> str:
@@ -97,10 +99,8 @@ class RenameKeyForm(webauthn.EditWebAuthnForm):
     name = forms.CharField(label=_("Name"), max_length=NAME_LENGTH)
 
 
-class _GivesKey(forms.Form):
+class _GivesKey(webauthn.AuthenticateWebAuthnForm):
     """A key's answer. It can't be guessed; the tries are counted where they name a person."""
-
-    credential = forms.JSONField(widget=forms.HiddenInput)
 
     def clean_credential(self) -> Any:
         if self.user is not None:
@@ -111,7 +111,7 @@ class _GivesKey(forms.Form):
             raise get_adapter().validation_error("incorrect_code") from None
 
 
-class AuthenticateKeyForm(_GivesKey, webauthn.AuthenticateWebAuthnForm):
+class AuthenticateKeyForm(_GivesKey):
     """While signing in, after the first factor."""
 
 

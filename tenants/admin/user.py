@@ -28,6 +28,7 @@ from tenants.services import (
     update_person,
 )
 from tenants.services.links import LIFETIME
+from tenants.services.second_factor import owns_second_factor, reset_second_factor
 
 
 def _deactivate(press: Press) -> None:
@@ -36,6 +37,10 @@ def _deactivate(press: Press) -> None:
 
 def _reactivate(press: Press) -> None:
     reactivate_person(user=press.thing, actor=press.actor)
+
+
+def _reset_second_factor(press: Press) -> None:
+    reset_second_factor(user=press.thing, actor=press.actor)
 
 
 def _make_link(press: Press) -> ShownOnce:
@@ -97,6 +102,18 @@ class UserAdmin(ScopedAdmin):
             icon="link",
             question=_("Whoever opens the link is signed in as this person, once. Hand it to nobody else."),
             when=lambda user: user.is_active,
+        ),
+        Button(
+            name="reset-second-factor",
+            label=_("Reset the second factor"),
+            permission="users:link",
+            run=_reset_second_factor,
+            icon="lock_reset",
+            question=_(
+                "Their app, keys and recovery codes end, and they are signed out everywhere. Be sure that it is them who ask."
+            ),
+            done=_("The second factor is reset. They set up a new one when they sign in next."),
+            when=owns_second_factor,
         ),
         Button(
             name="deactivate",

@@ -44,7 +44,7 @@ _SECRETS = ("secret", "seed")
 
 def owns_second_factor(user: User) -> bool:
     """Whether an app or a key is set up; recovery codes alone are no factor. One query."""
-    return Authenticator.objects.filter(user_id=user.pk, type__in=FACTORS).exists()
+    return bool(Authenticator.objects.filter(user_id=user.pk, type__in=FACTORS).exists())
 
 
 def use_code(*, user: User, code: str, address: str) -> Authenticator:
@@ -61,6 +61,7 @@ def use_code(*, user: User, code: str, address: str) -> Authenticator:
             for row in rows.order_by("pk"):
                 is_app = row.type == Authenticator.Type.TOTP
                 if _use_step(row, digits) if is_app else row.wrap().validate_code(digits):
+                    row.record_usage()
                     return row
     except SecretUnreadable:
         logger.exception("a second factor can't be read", extra={"user": str(user.pk)})

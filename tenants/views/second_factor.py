@@ -180,7 +180,7 @@ def recovery_codes(request: HttpRequest) -> HttpResponse:
     codes.mark_as_viewed()
     context = {
         "codes": unused if unseen else None,
-        "text": "\n".join(unused) if unseen else "",
+        "file": "\n".join(unused) if unseen else "",
         "left": len(unused),
         "next": request.session.pop(_AFTER, "") or reverse("tenants:security"),
     }
@@ -244,13 +244,15 @@ class SignInWithKey(webauthn.LoginWebAuthnView):
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         take_key_sign_in(address=client_address(request))
-        return super().post(request, *args, **kwargs)
+        answer: HttpResponse = super().post(request, *args, **kwargs)
+        return answer
 
     def form_valid(self, form: Any) -> HttpResponse:
         key = form.cleaned_data["credential"]
         # The key proves who it is, whether or not they read mail.
         login = Login(user=key.user, email_verification="none", redirect_url=get_next_redirect_url(self.request))
-        return perform_passwordless_login(self.request, key, login)
+        answer: HttpResponse = perform_passwordless_login(self.request, key, login)
+        return answer
 
     def form_invalid(self, form: Any) -> HttpResponse:
         messages.error(self.request, _("The passkey was not accepted. Sign in another way."))

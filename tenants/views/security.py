@@ -8,7 +8,6 @@ from uuid import UUID
 from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount
 from django import forms
-from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_required
@@ -22,9 +21,9 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from core.errors import InvalidInput, NotFound
 from tenants import access
-from tenants.permission_words import known_permissions
 from tenants.browsers import name_of
 from tenants.models import BrowserSession, PersonalToken, User
+from tenants.permission_words import known_permissions
 from tenants.services.browser_sessions import end_other_sessions, end_session
 from tenants.services.personal_tokens import create_personal_token, may_carry, revoke_personal_token, tokens_of
 from tenants.session_store import hash_of
