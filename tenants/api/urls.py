@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from tenants.api import access, auth, me, shops, tokens
+from tenants.api import access, audit, auth, me, shops, tokens
 
 urlpatterns = [
     path("auth/otp/request", auth.OtpRequestView.as_view(), name="api-otp-request"),
@@ -16,6 +16,7 @@ urlpatterns = [
     path("auth/tokens", tokens.TokenListView.as_view(), name="api-token-list"),
     path("auth/tokens/<uuid:token_id>", tokens.TokenDetailView.as_view(), name="api-token-detail"),
     path("access/explain", access.ExplainView.as_view(), name="api-access-explain"),
+    path("audit", audit.AuditListView.as_view(), name="api-audit-list"),
     path("chains", shops.ChainListView.as_view(), name="api-chain-list"),
     path("chains/<uuid:chain_id>", shops.ChainDetailView.as_view(), name="api-chain-detail"),
     path("branches", shops.BranchListView.as_view(), name="api-branch-list"),

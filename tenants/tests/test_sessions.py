@@ -1,17 +1,22 @@
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
-from threading import Barrier
+from threading import Barrier, Event
 
 import jwt
 import pytest
 from django.db.models import F, QuerySet
+from django.test import Client
 from django.utils import timezone
 
-from core.tests.race import lock_no_rows, race
+from core.tests.race import lock_no_rows, race, race_each
 from core.tokens import sign
 from tenants.models import RefreshToken, User
-from tenants.services import issue_tokens, refresh_tokens
+from tenants.selectors import branches_visible_to
+from tenants.services import end_access, issue_tokens, refresh_tokens, sessions, sign_out, sign_out_everywhere
 from tenants.services.sessions import SignedOut, TokenPair, issue_access_token, user_of_token
-from tenants.tests.factories import People, make_phone, make_user
+from tenants.tests.factories import People, make_grant, make_people, make_phone, make_user
+from tenants.tests.signing_in import sign_in
 
 
 def refresh(token: str) -> TokenPair | None:
@@ -19,6 +24,15 @@ def refresh(token: str) -> TokenPair | None:
         return refresh_tokens(refresh=token)
     except SignedOut:
         return None
+
+
+@contextmanager
+def time_machine(back: timedelta) -> Iterator[None]:
+    """What is issued inside was issued so long ago."""
+    real = timezone.now
+    with pytest.MonkeyPatch.context() as past:
+        past.setattr(sessions.timezone, "now", lambda: real() - back)
+        yield
 
 
 def lifetime(token: str) -> timedelta:
@@ -64,9 +78,162 @@ def test_access_token_dies_with_the_account_and_with_its_version(people: People)
 def test_access_token_of_nobody_is_nobodys(subject: str) -> None:
     now = timezone.now()
 
-    token = sign(kind="person", subject=subject, issued_at=now, expires_at=now + timedelta(hours=1), ver=1)
+    token = sign(kind="person", subject=subject, issued_at=now, expires_at=now + timedelta(hours=1), ver=1, sf=1)
 
     assert user_of_token(token) is None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"ver": None}, {"ver": "x"}, {"ver": 2}, {"ver": []}, {"sf": "drop"}, {"fam": 7}, {"fam": "x"}, {"fam": "0" * 32}],
+    ids=str,
+)
+def test_access_token_with_claims_that_do_not_fit_is_nobodys(people: People, wrong: dict[str, object]) -> None:
+    now = timezone.now()
+    claims = {name: value for name, value in {"ver": 1, "sf": 1, **wrong}.items() if value != "drop"}
+    right, token = (
+        sign(kind="person", subject=people.erin.pk, issued_at=now, expires_at=now + timedelta(hours=1), **each)
+        for each in ({"ver": 1, "sf": 1}, claims)
+    )
+
+    assert user_of_token(right) == people.erin
+    assert user_of_token(token) is None
+
+
+def branches_of(token: str) -> set[object]:
+    user = user_of_token(token)
+    assert user is not None
+    return {branch.pk for branch in branches_visible_to(user)}
+
+
+@pytest.mark.parametrize("who", ["alice", "bob", "erin"])
+def test_token_without_a_second_factor_is_worth_a_customers(people: People, who: str) -> None:
+    user = getattr(people, who)
+
+    assert branches_of(issue_tokens(user, second_factor=False).access) == set()
+    assert people.branch.pk in branches_of(issue_tokens(user, second_factor=True).access)
+
+
+@pytest.mark.parametrize("second_factor", [True, False])
+def test_customers_long_token_is_no_token_of_staff_once_they_are_staff(people: People, second_factor: bool) -> None:
+    """One without a factor never; one with a factor no longer than a token of staff would live."""
+    user = make_user()
+    with time_machine(timedelta(minutes=59)):
+        young = issue_tokens(user, second_factor=second_factor).access
+    with time_machine(timedelta(minutes=61)):
+        old = issue_tokens(user, second_factor=second_factor).access
+    make_grant(user=user, role="branch_manager", branch=people.branch)
+
+    assert branches_of(young) == ({people.branch.pk} if second_factor else set())
+    assert branches_of(old) == set()
+
+
+def test_customers_long_token_is_no_token_of_staff_once_they_are_staff_control(
+    people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Believing the claim alone leaves a manager's token of 30 days."""
+    user = make_user()
+    with time_machine(timedelta(days=29)):
+        old = issue_tokens(user, second_factor=True).access
+    make_grant(user=user, role="branch_manager", branch=people.branch)
+    monkeypatch.setattr(sessions, "_has_second_factor", lambda claims, user: bool(claims["sf"]))
+
+    assert branches_of(old) == {people.branch.pk}
+
+
+def test_family_without_a_second_factor_stays_so_when_a_customer_becomes_staff(people: People) -> None:
+    user = make_user()
+    pair = issue_tokens(user, second_factor=False)
+    make_grant(user=user, role="branch_manager", branch=people.branch)
+
+    renewed = refresh_tokens(refresh=pair.refresh)
+
+    assert (branches_of(renewed.access), lifetime(renewed.access)) == (set(), timedelta(hours=1))
+    assert branches_of(refresh_tokens(refresh=renewed.refresh).access) == set()
+
+
+def test_access_token_dies_with_its_family(people: People) -> None:
+    pair, other = (issue_tokens(people.alice, second_factor=True) for _ in range(2))
+
+    sign_out(user=people.alice, access_token=pair.access)
+
+    assert (user_of_token(pair.access), refresh(pair.refresh)) == (None, None)
+    assert user_of_token(other.access) == people.alice
+
+
+def test_access_token_of_a_stolen_family_dies(people: People) -> None:
+    pair = issue_tokens(people.alice, second_factor=True)
+    renewed = refresh_tokens(refresh=pair.refresh)
+    refresh(pair.refresh)
+
+    assert (user_of_token(pair.access), user_of_token(renewed.access)) == (None, None)
+
+
+def test_somebody_elses_refresh_token_is_not_ended(people: People) -> None:
+    theirs = issue_tokens(people.bob, second_factor=True)
+
+    sign_out(user=people.alice, access_token=theirs.access, refresh=theirs.refresh)
+
+    assert refresh(theirs.refresh) is not None
+
+
+def test_signing_out_everywhere_leaves_nothing_signed_in(people: People, client: Client) -> None:
+    pair = issue_tokens(people.alice, second_factor=True)
+    sign_in(client, people.alice)
+
+    sign_out(user=people.alice, everywhere=True)
+
+    assert (user_of_token(pair.access), refresh(pair.refresh)) == (None, None)
+    assert client.get("/api/branches").status_code == 401
+    assert RefreshToken.objects.count() == 0
+
+
+def test_nobody_gets_tokens_who_was_signed_out_meanwhile(people: People) -> None:
+    """Their password was compared before, their tokens are written after."""
+    stale = User.objects.get(pk=people.alice.pk)
+    sign_out_everywhere(people.alice.pk)
+
+    with pytest.raises(SignedOut):
+        issue_tokens(stale, second_factor=True)
+
+
+def refreshing_while_access_ends(people: People) -> TokenPair | None:
+    """A refresh whose successor is written while the person's access is being ended; what lives on."""
+    pair = issue_tokens(people.alice, second_factor=True)
+    successors: list[TokenPair | None] = []
+    ending = Barrier(2)
+    issue = sessions._issue
+
+    def slow_issue(*arguments: object, **named: object) -> TokenPair:
+        ending.wait(10)
+        # The other one has either begun to wait for us, or is through with it.
+        done.wait(0.3)
+        return issue(*arguments, **named)
+
+    def end() -> None:
+        ending.wait(10)
+        end_access(people.alice.pk)
+        done.set()
+
+    done = Event()
+    with pytest.MonkeyPatch.context() as slow:
+        slow.setattr(sessions, "_issue", slow_issue)
+        race_each([lambda: successors.append(refresh(pair.refresh)), end])
+    found = successors[0]
+    return refresh(found.refresh) if found else None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_refresh_token_does_not_slip_past_the_end_of_access() -> None:
+    assert refreshing_while_access_ends(make_people()) is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_refresh_token_does_not_slip_past_the_end_of_access_control(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without locks the successor is written after all others were deleted, and lives."""
+    lock_no_rows(monkeypatch)
+
+    assert refreshing_while_access_ends(make_people()) is not None
 
 
 @pytest.mark.django_db
