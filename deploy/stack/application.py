@@ -26,6 +26,7 @@ SMS_ENVIRONMENT = {
     "SMS_API_KEY": "simulated",
     "SMS_SENDER": "CartWise",
 }
+GOOGLE_ENVIRONMENT = {"GOOGLE_CLIENT_ID": "cartwise", "GOOGLE_CLIENT_SECRET": "simulated"}
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,9 @@ class Application:
     layout: Layout
     web_socket: socket.socket
     sms_port: int
+    mail_port: int
+    smtp_port: int
+    google_port: int
     rs485_port: int
     environment: dict[str, str]
     # What migrates is told this instead: the address of the role that owns the tables.
@@ -44,13 +48,18 @@ class Application:
     def plan(cls, layout: Layout, servers: Servers, given: Mapping[str, str]) -> "Application":
         ports = Ports(layout.ports_file)
         web, sms, rs485 = web_socket(given), ports.reserve("sms"), ports.reserve("rs485")
+        mail, smtp, google = ports.reserve("mail"), ports.reserve("smtp"), ports.reserve("google")
         own = {
             **SMS_ENVIRONMENT,
             "SMS_BASE_URL": f"http://{HOST}:{sms}",
+            "EMAIL_HOST": HOST,
+            "EMAIL_PORT": str(smtp),
             "PUBLIC_URL": f"http://{HOST}:{web.getsockname()[1]}",
             "ALLOWED_HOSTS": f"{HOST},localhost",
             "VAR_DIR": str(layout.var),
         }
+        if not given.get("GOOGLE_CLIENT_ID"):  # else it is the real one
+            own |= GOOGLE_ENVIRONMENT | _google_addresses(f"http://{HOST}:{google}")
         environment = servers.environment(given) | {name: given.get(name) or value for name, value in own.items()}
         # Given relative to the project, needed by processes that run elsewhere.
         environment["VAR_DIR"] = own["VAR_DIR"]
@@ -62,6 +71,9 @@ class Application:
             layout=layout,
             web_socket=web,
             sms_port=sms,
+            mail_port=mail,
+            smtp_port=smtp,
+            google_port=google,
             rs485_port=rs485,
             environment=environment,
             as_owner=as_owner,
@@ -86,6 +98,8 @@ class Application:
             },
             "simulators": {
                 "sms": f"http://{HOST}:{self.sms_port}",
+                "mail": f"http://{HOST}:{self.mail_port}",
+                "google": f"http://{HOST}:{self.google_port}",
                 "rs485": {"http": f"http://{HOST}:{self.rs485_port}", "pty": str(self.layout.rs485_pty)},
             },
             "database_url": self._known("DATABASE_URL"),
@@ -114,22 +128,22 @@ class Application:
         ]
 
     def simulators(self) -> list[Service]:
-        sms, rs485 = self.layout.var / "sms.ready", self.layout.var / "rs485.ready"
-        python = (sys.executable, "-m")
         boards = tuple(word for board in BOARDS for word in ("--board", board))
         return [
-            Service(
-                name="sms",
-                command=(*python, "simulators.sms", "--http", f"{HOST}:{self.sms_port}", "--ready-file", str(sms)),
-                ready_file=sms,
-            ),
-            Service(
-                name="rs485",
-                command=(*python, "simulators.rs485", "--link", str(self.layout.rs485_pty))
-                + ("--http", f"{HOST}:{self.rs485_port}", "--ready-file", str(rs485), *boards),
-                ready_file=rs485,
-            ),
+            self._simulator("sms", self.sms_port),
+            self._simulator("mail", self.mail_port, "--smtp", f"{HOST}:{self.smtp_port}"),
+            self._simulator("google", self.google_port),
+            self._simulator("rs485", self.rs485_port, "--link", str(self.layout.rs485_pty), *boards),
         ]
+
+    def _simulator(self, name: str, http_port: int, *arguments: str) -> Service:
+        ready = self.layout.var / f"{name}.ready"
+        listening = ("--http", f"{HOST}:{http_port}", "--ready-file", str(ready))
+        return Service(
+            name=name,
+            command=(sys.executable, "-m", f"simulators.{name}", *listening, *arguments),
+            ready_file=ready,
+        )
 
     def simulated_pi(self) -> Service:
         configuration = self.layout.pi / "config.json"
@@ -218,3 +232,12 @@ class Application:
 
     def _known(self, name: str) -> str:
         return self.environment.get(name) or os.environ[name]
+
+
+def _google_addresses(url: str) -> dict[str, str]:
+    return {
+        "GOOGLE_AUTHORIZE_URL": f"{url}/authorize",
+        "GOOGLE_TOKEN_URL": f"{url}/token",
+        "GOOGLE_CERTS_URL": f"{url}/certs",
+        "GOOGLE_ISSUER": url,
+    }

@@ -1,4 +1,4 @@
-"""What arrived by mail, for tests."""
+"""What arrived by mail and SMS, for tests."""
 
 import re
 from typing import Any
@@ -31,6 +31,14 @@ def code_in(mail: httpx.Client, to: str) -> str:
     found = re.search(r"\b[0-9]{6}\b", received(mail, to)[0]["text"])
     assert found
     return found[0]
+
+
+def received_at(sms: httpx.Client, host: str, phone: str = "+972501234567") -> str:
+    """The code in the newest SMS to a number, from its last line as a browser at that host reads it (WebOTP)."""
+    text: str = sms.get("/messages", params={"to": phone}).json()[0]["text"]
+    origin, _, code = text.splitlines()[-1].partition(" #")
+    assert origin == f"@{host}"
+    return code
 
 
 def other_than(code: str, count: int) -> list[str]:

@@ -10,18 +10,20 @@ import httpx
 import pytest
 from django.core import serializers
 from django.db.models import F, QuerySet
+from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
 from redis import Redis
 
 from core import limits
-from core.errors import InvalidInput, NotAllowed, TooMany, Unavailable
+from core.errors import InvalidInput, TooMany, Unavailable
 from core.tests.fixtures import DEAD_ADDRESS
 from core.tests.race import race
 from tenants.enums import RoleCode
 from tenants.models import OtpChallenge, User
 from tenants.services import otp
-from tenants.tests.factories import make_grant, make_user
+from tenants.tests.factories import make_branch, make_grant, make_user
+from tenants.tests.mailbox import received_at
 
 PHONE, OTHER_PHONE = "+972501234567", "+972502345678"
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("sms")]
@@ -41,11 +43,7 @@ def guess(code: str, phone: str = PHONE, *, binding: str = "session-1") -> bool:
 
 
 def received(sms: httpx.Client, phone: str = PHONE) -> str:
-    """The code in the newest message, from its last line as a browser reads it (WebOTP)."""
-    text: str = sms.get("/messages", params={"to": phone}).json()[0]["text"]
-    origin, _, code = text.splitlines()[-1].partition(" #")
-    assert origin == "@shop.example"
-    return code
+    return received_at(sms, "shop.example", phone)
 
 
 def other_than(code: str, count: int = 1) -> list[str]:
@@ -353,12 +351,22 @@ def test_code_makes_a_customer_once(sms: httpx.Client, redis_url: str) -> None:
 
 
 @pytest.mark.parametrize("role", [RoleCode.MANAGER, RoleCode.SUPPORT, RoleCode.BRANCH_MANAGER, RoleCode.CHAIN_MANAGER])
-def test_phone_alone_opens_no_back_office(sms: httpx.Client, role: str) -> None:
-    make_grant(user=make_user(phone=PHONE), role=role)
-    ask()
+def test_phone_alone_opens_no_back_office(sms: httpx.Client, client: Client, role: str) -> None:
+    """Staff and managers come in as customers: their grants wait for the second factor."""
+    branch = make_branch(name="Secret branch")
+    place = {RoleCode.BRANCH_MANAGER: {"branch": branch}, RoleCode.CHAIN_MANAGER: {"chain": branch.chain}}.get(role, {})
+    user = make_user(phone=PHONE)
+    make_grant(user=user, role=role, **place)
+    client.post("/auth/phone", {"country": "IL", "phone": PHONE})
 
-    with pytest.raises(NotAllowed):
-        sign_in(received(sms))
+    came_in = client.post("/auth/phone/code", {"code": received_at(sms, "testserver")})
+    pages = [client.get(path) for path in ("/control/", f"/control/branches/{branch.pk}", "/admin/", "/auth/email")]
+
+    assert came_in.status_code == 302
+    assert client.session["_auth_user_id"] == str(user.pk)
+    assert [page["Location"].partition("?")[0] for page in pages] == ["/auth/second-factor"] * 4
+    assert not any(b"Secret branch" in page.content for page in pages)
+    assert client.get("/me/").status_code == 200
 
 
 def test_refused_send_sends_nothing_and_keeps_the_code_before(sms: httpx.Client) -> None:
