@@ -135,5 +135,5 @@ def _claims(assertion: str) -> dict[str, Any]:
             leeway=LEEWAY,
             options={"require": ["exp", "iat", "aud", "iss"]},
         )
-    except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
+    except (jwt.PyJWTError, ValueError, TypeError):
         raise AccessRefused from None

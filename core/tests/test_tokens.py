@@ -9,7 +9,7 @@ import jwt
 import pytest
 from pytest_django import Settings
 
-from core.tokens import TokenError, read, sign
+from core.tokens import MOST_CHARACTERS, TokenError, read, sign
 
 KEYS = {"new": "n" * 48, "old": "o" * 48}
 PUBLIC_KEY = "-----BEGIN PUBLIC KEY-----\nMIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8A\n-----END PUBLIC KEY-----\n"
@@ -42,6 +42,11 @@ def encode_by_hand(header: dict[str, Any], secret: bytes) -> str:
     parts = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in (header, claims)]
     signature = hmac.new(secret, b".".join(parts), hashlib.sha256).digest()
     return b".".join([*parts, base64.urlsafe_b64encode(signature).rstrip(b"=")]).decode()
+
+
+def nested() -> str:
+    """JSON too deep for a parser that recurses, short enough to be looked at."""
+    return base64.urlsafe_b64encode(b"[" * 1450).rstrip(b"=").decode()
 
 
 def test_own_token_is_read() -> None:
@@ -83,6 +88,14 @@ def test_same_row_gives_the_same_token() -> None:
         pytest.param(lambda: forge(iss="somebody"), id="wrong-issuer"),
         pytest.param(lambda: make_token(kind="device"), id="other-kind-of-token"),
         pytest.param(lambda: make_token(expires_at=datetime.now(UTC) - timedelta(seconds=1)), id="expired"),
+        pytest.param(lambda: make_token(issued_at=datetime.now(UTC) + timedelta(minutes=10)), id="issued-in-future"),
+        pytest.param(lambda: forge(exp="tomorrow"), id="expiry-is-a-word"),
+        pytest.param(lambda: forge(exp=None), id="expiry-is-nothing"),
+        pytest.param(lambda: forge(sub=7), id="subject-is-a-number"),
+        pytest.param(lambda: forge(aud={"cartwise:person": 1}), id="audience-is-an-object"),
+        pytest.param(lambda: make_token(blob="x" * MOST_CHARACTERS), id="ours-but-huge"),
+        pytest.param(lambda: f"{nested()}.{nested()}.x", id="nested-deep"),
+        pytest.param(lambda: f"{nested()[:200]}.a.b", id="nested-and-cut"),
         pytest.param(lambda: forge(nbf=int(datetime.now(UTC).timestamp()) + 600), id="not-yet-valid"),
         *(
             pytest.param(lambda claim=claim: forge(drop=claim), id=f"without-{claim}")
