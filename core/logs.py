@@ -1,13 +1,31 @@
-"""Logs as JSON lines, each with the request's id, so that an id read out by a customer finds everything."""
+"""Logs as JSON lines, each with the request's id, so that an id read out by a customer finds everything.
+
+Nobody writes addresses, phone numbers or keys into a log; where one gets in with an error or a path, it is masked.
+"""
 
 import json
 import logging
+import re
 from datetime import UTC, datetime
 from typing import Any
 
 from core.request_id import current_request_id
 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "request", "request_id"}
+
+_ADDRESS = re.compile(r"(?<![\w.+%-])([\w+-])[\w.+-]*(?:@|%40)[\w-]+(?:\.[\w-]+)+")
+_NUMBER = re.compile(
+    r"(?<![\w.:-])(?:(?:\+|%2B|00)[1-9](?:[ -]?[0-9]){6,14}(?![0-9])|0[1-9](?:-?[0-9]){7,9}(?![\w:-]))"
+)
+_KEY_IN_PATH = re.compile(r"(/auth/(?:link|invitation)/)[^\s\"?]+")
+_KEY = re.compile(r"\b(cwp_|eyJ)[\w.-]{8,}")
+
+
+def mask(text: str) -> str:
+    """`text` with addresses, phone numbers and keys made unusable; of a number the last four digits stay."""
+    text = _ADDRESS.sub(r"\1•••@•••", text)
+    text = _NUMBER.sub(lambda found: f"•••{re.sub('[^0-9]', '', found[0])[-4:]}", text)
+    return _KEY.sub(r"\1•••", _KEY_IN_PATH.sub(r"\1•••", text))
 
 
 class RequestIdFilter(logging.Filter):
@@ -26,7 +44,7 @@ class HealthFilter(logging.Filter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line; whatever was passed as `extra` becomes a field."""
+    """One JSON object a line, masked; whatever was passed as `extra` becomes a field."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
@@ -40,4 +58,4 @@ class JsonFormatter(logging.Formatter):
         line |= {key: value for key, value in record.__dict__.items() if key not in _STANDARD}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return mask(json.dumps(line, ensure_ascii=False, default=str))

@@ -8,7 +8,7 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from tenants import google
-from tenants.views import acting, auth, invitations, phone, security
+from tenants.views import acting, auth, invitations, my_data, phone, security
 from tenants.views import second_factor as factors
 from tenants.views.ways_in import change_password, sign_up, way_in, with_google
 
@@ -29,6 +29,9 @@ own = (
         path("tokens", security.tokens, name="tokens"),
         path("tokens/create", security.create_token, name="token-create"),
         path("tokens/<uuid:token_id>/revoke", security.revoke_token, name="token-revoke"),
+        path("my-data", my_data.my_data, name="my-data"),
+        path("my-data/download", my_data.download, name="my-data-download"),
+        path("my-data/delete", my_data.delete, name="my-data-delete"),
         path("phone", phone.phone, name="phone"),
         path("phone/code", phone.code, name="phone-code"),
         path("phone/resend", phone.resend, name="phone-resend"),

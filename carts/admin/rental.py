@@ -43,6 +43,7 @@ class RentalAdmin(ReadOnlyAdmin):
     list_filter = ("status", "created_at", "branch", "cart", "customer")
     list_select_related = ("cart", "branch", "customer")
     search_fields = ("customer__phone", "customer__email", "branch__code", "=cart__cart_number")
+    contact_lookups = ("customer__phone",)
     name_related = ("cart", "branch", "customer")
     ordering = ("-created_at",)
     fieldsets = (

@@ -21,9 +21,10 @@ from django.utils.translation import gettext_lazy as _
 from unfold.paginator import InfinitePaginator
 
 from core.admin.pages import ButtonPages
-from core.admin.requester import may, requester
+from core.admin.requester import may, may_contact, requester
+from core.audit_words import deed, job
 from core.errors import DomainError
-from core.models import StateChange
+from core.models import AuditEntry, StateChange
 from core.transitions import IllegalTransition
 from core.views import say
 
@@ -45,6 +46,7 @@ else:
     AnyAdmin = object
 
 MOST_FILTER_CHOICES = 40
+MOST_HISTORY = 200
 
 
 class Section(models.TextChoices):
@@ -137,7 +139,8 @@ class ScopedAdmin(ButtonPages, Scoped, ThemedAdmin):
     """An admin of one model.
 
     `fixed_fields` can be chosen once, at creation; `in_global_search` lets the command palette look here;
-    `name_related` are the relations that an object's name is made of.
+    `name_related` are the relations that an object's name is made of; `contact_lookups` lead to phone numbers, which
+    only those who may contact everybody can look for.
     """
 
     section: ClassVar[Section]
@@ -146,6 +149,7 @@ class ScopedAdmin(ButtonPages, Scoped, ThemedAdmin):
     fixed_fields: ClassVar[Sequence[str]] = ()
     in_global_search: ClassVar[bool] = True
     name_related: ClassVar[Sequence[str]] = ()
+    contact_lookups: ClassVar[Sequence[str]] = ()
     list_per_page = 50
     show_full_result_count = False
     compressed_fields = True
@@ -158,6 +162,16 @@ class ScopedAdmin(ButtonPages, Scoped, ThemedAdmin):
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return self.has_view_permission(request)
+
+    def get_search_fields(self, request: HttpRequest) -> Sequence[str]:
+        fields = super().get_search_fields(request)
+        hidden = () if may_contact(request) else self.contact_lookups
+        return [name for name in fields if name not in hidden]
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """Digit by digit, a filter in the address would tell a number as well as the number itself."""
+        hidden = lookup.startswith(tuple(self.contact_lookups)) and not may_contact(request)
+        return not hidden and super().lookup_allowed(lookup, value, request)
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         """With NUL bytes and other nonsense in the address there is no such object either."""
@@ -190,15 +204,35 @@ class ScopedAdmin(ButtonPages, Scoped, ThemedAdmin):
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """What people did in the admin, and every change of state whoever made it."""
+        """What the audit tells of it, to those who may read that, and every change of state whoever made it."""
         changes = StateChange.objects.none()
-        if isinstance(self.opts.pk, models.UUIDField):
-            obj = self.get_object(request, object_id)
-            changes = StateChange.objects.filter(entity_id=obj.pk).order_by("-pk")[:200] if obj else changes
-        response: HttpResponse = super().history_view(
-            request, object_id, {**(extra_context or {}), "state_changes": changes}
-        )
+        obj = self.get_object(request, object_id)
+        if obj is not None and isinstance(self.opts.pk, models.UUIDField):
+            changes = StateChange.objects.filter(entity_id=obj.pk).order_by("-pk")[:MOST_HISTORY]
+        told = {"audit_entries": self._audit_of(request, obj), "state_changes": changes}
+        response: HttpResponse = super().history_view(request, object_id, {**(extra_context or {}), **told})
         return response
+
+    def _audit_of(self, request: HttpRequest, obj: Any) -> list[dict[str, Any]]:
+        admin = self.admin_site._registry.get(AuditEntry)
+        if obj is None or admin is None or not admin.has_view_permission(request):
+            return []
+        rows = admin.get_queryset(request).filter(entity=self.opts.label_lower, entity_id=str(obj.pk))
+        return [
+            {"entry": row, "who": row.who_name or job(row.actor_name) or row.actor_id, "what": deed(row.action).text}
+            for row in rows.order_by("-pk")[:MOST_HISTORY]
+        ]
+
+    # The audit tells what was done, here and everywhere else. Django's own log would be a second one, which knows of
+    # the admin alone, keeps people's names and can be changed.
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        return None
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        return None
+
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
+        return None
 
 
 def _or_say(request: HttpRequest, view: Callable[[], HttpResponse]) -> HttpResponse:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from django import forms
 from django.db import models
+from django.http import HttpResponse
 from django.utils.translation import gettext_lazy as _
 
 from core.errors import Text
@@ -43,12 +44,15 @@ def _always(thing: object) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Button:
-    """`run` calls the service. `when` says whether the button makes sense for an object; `bulk` offers it on lists."""
+    """`run` calls the service; what it answers is shown once, or sent as a file.
+
+    `when` says whether the button makes sense for an object; `bulk` offers it on lists.
+    """
 
     name: str
     label: Text
     permission: str
-    run: Callable[[Press], ShownOnce | None]
+    run: Callable[[Press], ShownOnce | HttpResponse | None]
     icon: str = "bolt"
     variant: Variant = "default"
     form: type[forms.Form] | None = None
@@ -65,11 +69,12 @@ class Button:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A way from an object to another page."""
+    """A way from an object to another page; with a `permission`, for those who hold it on the object."""
 
     label: Text
     url: Callable[[Any], str]
     icon: str = "open_in_new"
+    permission: str = ""
 
 
 _buttons: dict[type[models.Model], list[Button]] = {}

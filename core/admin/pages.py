@@ -88,7 +88,7 @@ class ButtonPages(AnyAdmin):
                 for button in self.all_buttons()
                 if may(request, button.permission, obj) and button.when(obj)
             ]
-            context["page_links"] = [*self._page_links(obj), *self._list_links(request, obj)]
+            context["page_links"] = [*self._page_links(request, obj), *self._list_links(request, obj)]
             context["panels"] = list(self.get_panels(request, obj))
         return super().render_change_form(request, context, add, change, form_url, obj)
 
@@ -96,8 +96,11 @@ class ButtonPages(AnyAdmin):
         opts = self.opts
         return reverse(f"admin:{opts.app_label}_{opts.model_name}_press", args=[obj.pk, button.name])
 
-    def _page_links(self, obj: Any) -> list[dict[str, Any]]:
-        found = [(link, link.url(obj)) for link in (*self.links, *offered_links(self.model))]
+    def _page_links(self, request: HttpRequest, obj: Any) -> list[dict[str, Any]]:
+        links = (*self.links, *offered_links(self.model))
+        found = [
+            (link, link.url(obj)) for link in links if not link.permission or may(request, link.permission, obj)
+        ]
         return [{"label": link.label, "url": url, "icon": link.icon} for link, url in found if url]
 
     def _list_links(self, request: HttpRequest, obj: Any) -> list[dict[str, Any]]:
@@ -134,7 +137,8 @@ class ButtonPages(AnyAdmin):
                     return back
                 form.add_error(None, _refusal(error))
             else:
-                self.log_change(request, obj, str(pressed.label))
+                if isinstance(shown, HttpResponse):
+                    return shown
                 if shown is not None:
                     return self._show_once(request, obj, shown)
                 messages.success(request, str(pressed.done))
@@ -190,7 +194,6 @@ class ButtonPages(AnyAdmin):
             except (DomainError, IllegalTransition) as error:
                 refusals.append(f"{self.describe(thing)}: {_refusal(error)}")
             else:
-                self.log_change(request, thing, str(button.label))
                 done += 1
         if done:
             text = ngettext("%(label)s: %(count)d done.", "%(label)s: %(count)d done.", done)

@@ -7,6 +7,7 @@ from django.db import models
 from django.http import HttpRequest
 
 M = TypeVar("M", bound=models.Model)
+CONTACT = "users:contact"
 
 
 class Requester(Protocol):
@@ -16,6 +17,8 @@ class Requester(Protocol):
     is_authenticated: bool
 
     def may(self, permission: str, thing: object = None) -> object: ...
+
+    def may_everywhere(self, permission: str) -> bool: ...
 
     def visible(self, queryset: "models.QuerySet[M]", permission: str) -> "models.QuerySet[M]": ...
 
@@ -29,3 +32,8 @@ def may(request: HttpRequest, permission: str, thing: object = None) -> bool:
     """Whether the requester holds a permission, on `thing` when one is given; strangers hold none."""
     user = requester(request)
     return user.is_authenticated and bool(user.may(permission, thing))
+
+
+def may_contact(request: HttpRequest, thing: object = None) -> bool:
+    """Whether the requester may read numbers in full: that of `thing`, or when none is given everybody's."""
+    return may(request, CONTACT, thing) if thing is not None else requester(request).may_everywhere(CONTACT)

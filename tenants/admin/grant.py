@@ -12,9 +12,11 @@ from django.utils.translation import gettext_lazy as _
 from core.admin.base import ScopedAdmin, ScopedTabular, Section
 from core.admin.forms import AnyModelForm
 from core.admin.links import state_column
+from core.errors import NotAllowed
 from tenants import access
 from tenants.models import Grant, User
 from tenants.services import grant_role, revoke_grant
+from tenants.services.people import require_may_give
 
 
 class GrantForm(AnyModelForm):
@@ -25,8 +27,11 @@ class GrantForm(AnyModelForm):
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
         role, place = data.get("role"), data.get("branch") or data.get("chain")
-        if role and not access.holds_all(self.actor, role.permissions, place):
-            raise forms.ValidationError(_("You can't give a role that may do more than you may."))
+        if role:
+            try:
+                require_may_give(self.actor, role, place)
+            except NotAllowed as error:
+                raise forms.ValidationError(str(error.detail)) from None
         return data
 
 
@@ -72,6 +77,7 @@ class GrantAdmin(ScopedAdmin):
     list_filter = ("role", "chain", "expires_at")
     list_select_related = ("user", "role", "chain", "branch")
     search_fields = ("user__email", "user__phone", "user__name")
+    contact_lookups = ("user__phone",)
     name_related = ("user", "role", "chain", "branch")
     autocomplete_fields = ("user", "role", "chain", "branch")
     fields = ("user", "role", ("chain", "branch"), "expires_at")

@@ -1,34 +1,42 @@
 """People: known by e-mail or phone, never by a password set here."""
 
+from datetime import datetime
 from typing import Any
 
 from django import forms
 from django.conf import settings
 from django.contrib import admin
-from django.http import HttpRequest
+from django.db.models import Exists, OuterRef, QuerySet
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from core.admin.base import ScopedAdmin, Section
-from core.admin.buttons import Button, Press, ShownOnce
+from core.admin.buttons import Button, Link, Press, ShownOnce
 from core.admin.forms import AnyModelForm
 from core.admin.links import state_column
+from core.admin.requester import may_contact
 from core.errors import InvalidInput
 from tenants import access
 from tenants.admin.grant import GrantInline, give
-from tenants.models import User
+from tenants.directory import with_figures
+from tenants.enums import RoleCode
+from tenants.models import Grant, User
 from tenants.phones import normalise_phone
 from tenants.services import (
     create_person,
     create_sign_in_link,
     deactivate_person,
+    erase_person,
     reactivate_person,
     revoke_grant,
     update_person,
 )
+from tenants.services.acting import IMPERSONATES
 from tenants.services.links import LIFETIME
 from tenants.services.second_factor import owns_second_factor, reset_second_factor
+from tenants.views.my_data import as_file
 
 
 def _deactivate(press: Press) -> None:
@@ -56,6 +64,21 @@ def _make_link(press: Press) -> ShownOnce:
     return ShownOnce("admin/tenants/sign_in_link.html", context)
 
 
+def _export(press: Press) -> HttpResponse:
+    return as_file(press.thing, actor=press.actor)
+
+
+def _erase(press: Press) -> None:
+    erase_person(user=press.thing, actor=press.actor)
+
+
+def _numbers(names: Any, *, shown: bool) -> Any:
+    """Names of fields, in whatever groups, with the number or its mask."""
+    if isinstance(names, str):
+        return "masked_phone" if names == "phone" and not shown else names
+    return tuple(_numbers(name, shown=shown) for name in names)
+
+
 class UserForm(AnyModelForm):
     """One spelling for each address and number."""
 
@@ -73,6 +96,44 @@ class UserForm(AnyModelForm):
             raise forms.ValidationError([str(text) for text in error.errors["phone"]]) from None
 
 
+class KindFilter(admin.SimpleListFilter):
+    """Whom one looks for: customers are many and seldom meant."""
+
+    title = _("kind")
+    parameter_name = "kind"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [
+            ("team", _("Staff and managers")),
+            ("customers", _("Customers")),
+            ("programs", _("Programs")),
+            ("nothing", _("Without a role")),
+        ]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> QuerySet[User]:
+        held = Grant.objects.filter(user=OuterRef("pk"))
+        if self.value() == "team":
+            return queryset.filter(Exists(held.exclude(role__code=RoleCode.CUSTOMER)))
+        if self.value() == "customers":
+            return queryset.filter(Exists(held.filter(role__code=RoleCode.CUSTOMER)))
+        if self.value() == "programs":
+            return queryset.filter(client_id__isnull=False)
+        return queryset.filter(~Exists(held)) if self.value() == "nothing" else queryset
+
+
+class FactorFilter(admin.SimpleListFilter):
+    """Who has set up a second factor."""
+
+    title = _("second factor")
+    parameter_name = "factor"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("yes", _("Set up")), ("no", _("Not set up"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> QuerySet[User]:
+        return queryset.filter(has_factor=self.value() == "yes") if self.value() in ("yes", "no") else queryset
+
+
 @admin.register(User)
 class UserAdmin(ScopedAdmin):
     """Everyone: staff, managers, customers. Whoever may do more than the one who looks can't be changed by them."""
@@ -80,19 +141,30 @@ class UserAdmin(ScopedAdmin):
     resource = "users"
     section, place, icon = Section.PEOPLE, 10, "group"
     form = UserForm
-    list_display = ("person", "email", "phone", "language", "state", "created_at")
+    list_display = ("person", "email", "phone", "state", "factor", "last_seen", "created_at")
     list_display_links = ("person",)
-    list_filter = ("is_active", "language", "grants__role", "created_at")
+    list_filter = (KindFilter, "is_active", FactorFilter, "language", "grants__role", "created_at")
     search_fields = ("email", "phone", "name")
+    contact_lookups = ("phone",)
     ordering = ("-created_at",)
     fieldsets = (
         (None, {"fields": ("name", ("email", "phone"), "language")}),
-        (_("Account"), {"fields": ("state", ("last_login", "created_at"))}),
+        (_("Account"), {"fields": (("state", "factor"), ("last_seen", "created_at"))}),
     )
-    readonly_fields = ("state", "last_login", "created_at")
+    readonly_fields = ("masked_phone", "state", "factor", "last_seen", "created_at")
     add_fieldsets = ((None, {"fields": ("name", ("email", "phone"), "language")}),)
     inlines = (GrantInline,)
     actions = None
+    links = (
+        Link(_("Their page"), lambda user: reverse("people:person-detail", args=[user.pk]), "person_search"),
+        Link(_("What may they do?"), lambda user: f"{reverse('people:access')}?person={user.pk}", "key", "grants:view"),
+        Link(
+            _("Act as them"),
+            lambda user: reverse("tenants:act-as", args=[user.pk]) if user.is_active else "",
+            "supervisor_account",
+            IMPERSONATES,
+        ),
+    )
     buttons = (
         Button(
             name="sign-in-link",
@@ -133,34 +205,88 @@ class UserAdmin(ScopedAdmin):
             run=_reactivate,
             icon="person",
             done=_("The account is open again."),
-            when=lambda user: not user.is_active,
+            when=lambda user: not user.is_active and user.erased_at is None,
+        ),
+        Button(
+            name="export",
+            label=_("Download their data"),
+            permission="users:export",
+            run=_export,
+            icon="download",
+            question=_(
+                "Everything that is kept about them, as a file for them alone. The audit says that you took it."
+            ),
+            when=lambda user: user.erased_at is None,
+        ),
+        Button(
+            name="erase",
+            label=_("Erase this person"),
+            permission="users:erase",
+            run=_erase,
+            icon="delete_forever",
+            variant="danger",
+            question=_(
+                "Name, addresses, number and ways in are gone for good; what they did stays. Nobody can undo this."
+            ),
+            done=_("The person is erased."),
+            when=lambda user: user.erased_at is None,
         ),
     )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return with_figures(super().get_queryset(request))
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """An address is a way to sign in, so changing one needs as much right as signing in as that person."""
         allowed = super().has_change_permission(request, obj)
-        return allowed and (obj is None or (access.outranks(access.person(request.user), obj)))
+        if obj is None:
+            return allowed
+        return allowed and obj.erased_at is None and access.outranks(access.person(request.user), obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Accounts are closed, not deleted: rentals tell of them."""
         return False
 
+    def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
+        return _numbers(self.list_display, shown=may_contact(request))
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """A number in full only for who needs it; others neither read nor change it."""
+        fieldsets = super().get_fieldsets(request, obj)
+        if obj is None or may_contact(request, obj):
+            return fieldsets
+        return [(title, {**about, "fields": _numbers(about["fields"], shown=False)}) for title, about in fieldsets]
+
+    @admin.display(description=_("phone number"))
+    def masked_phone(self, user: User) -> str:
+        return user.masked_phone or "–"
+
     @admin.display(description=_("person"), ordering="name")
     def person(self, user: User) -> str:
         return user.name or str(user)
 
-    @state_column(description=_("account"), labels={"open": "success", "closed": "danger"})
+    @state_column(description=_("account"), labels={"open": "success", "closed": "danger", "erased": "info"})
     def state(self, user: User) -> tuple[str, Any]:
+        if user.erased_at:
+            return "erased", _("Erased")
         return ("open", _("Open")) if user.is_active else ("closed", _("Closed"))
 
+    @state_column(description=_("second factor"), labels={"yes": "success", "no": "warning"})
+    def factor(self, user: Any) -> tuple[str, Any]:
+        return ("yes", _("Set up")) if user.has_factor else ("no", _("Not set up"))
+
+    @admin.display(description=_("last seen"), ordering="last_seen")
+    def last_seen(self, user: Any) -> datetime | None:
+        found: datetime | None = user.last_seen
+        return found
+
     def describe(self, obj: User) -> str:
-        return " · ".join(part for part in (obj.name, obj.email, obj.phone) if part)
+        return " · ".join(part for part in (obj.name, obj.email, obj.masked_phone) if part) or str(obj)
 
     def save_model(self, request: HttpRequest, obj: User, form: AnyModelForm, change: bool) -> None:
         actor = access.person(request.user)
         if change:
-            update_person(user=obj, actor=actor, **form.cleaned_data)
+            update_person(user=obj, actor=actor, **{"phone": obj.phone, **form.cleaned_data})
         else:
             obj.pk = create_person(actor=actor, **form.cleaned_data).pk
 

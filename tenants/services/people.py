@@ -3,6 +3,8 @@
 from datetime import datetime
 from uuid import UUID
 
+from allauth.account.models import EmailAddress
+from allauth.socialaccount.models import SocialAccount
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
@@ -51,10 +53,17 @@ def create_person(*, email: str | None, phone: str | None, name: str, language: 
 def update_person(*, user: User, email: str | None, phone: str | None, name: str, language: str, actor: User) -> User:
     """Change what a person is known by, which is how they sign in. `phone` is E.164.
 
-    Raises `InvalidInput`, and `NotAllowed` when the person outranks `actor`.
+    Raises `InvalidInput`, and `NotAllowed` when the person outranks `actor` or is erased.
     """
     access.require_rank(actor, user)
-    return save_row(user, changes=_known_by(email, phone, name, language), actor=actor)
+    if user.erased_at:
+        raise NotAllowed(_("This person is erased and stays so."))
+    with transaction.atomic():
+        saved = save_row(user, changes=_known_by(email, phone, name, language), actor=actor)
+        # Whoever read the old address, or came by it from Google, no longer signs in as this person.
+        if EmailAddress.objects.filter(user=user).exclude(email=saved.email or "").delete()[0]:
+            SocialAccount.objects.filter(user=user).delete()
+    return saved
 
 
 def create_machine_user(*, name: str, client_id: str, actor: User) -> User:
@@ -92,10 +101,10 @@ def deactivate_person(*, user: User, actor: User) -> None:
 
 
 def reactivate_person(*, user: User, actor: User) -> None:
-    """Open a closed account; the person signs in anew. Raises `NotAllowed` when the person outranks `actor`."""
+    """Open a closed account, but no erased one; the person signs in anew. Raises `NotAllowed` when the person outranks `actor`."""
     access.require_rank(actor, user)
     with transaction.atomic():
-        if User.objects.filter(pk=user.pk, is_active=False).update(is_active=True):
+        if User.objects.filter(pk=user.pk, is_active=False, erased_at__isnull=True).update(is_active=True):
             _note_account(user, "closed", "open", actor)
             audit.record("account opened", user, actor=actor, place=home_of(user))
 

@@ -1,0 +1,85 @@
+"""What is kept about oneself: to take along, and to have forgotten."""
+
+from django.contrib import messages
+from django.contrib.auth import logout
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.http import urlencode
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
+
+from core.errors import DomainError
+from core.privacy import declared
+from core.views import say
+from tenants import access
+from tenants.models import User
+from tenants.proof import Missing, missing_proof
+from tenants.requester import RECENTLY, methods_of
+from tenants.services import erase_person, export_person
+from tenants.services.second_factor import owns_second_factor
+
+_ASKED_AT = {Missing.FACTOR: "mfa_reauthenticate", Missing.PASSWORD: "account_reauthenticate"}
+
+
+@never_cache
+@require_safe
+@login_required
+def my_data(request: HttpRequest) -> HttpResponse:
+    """What kinds of rows tell of oneself, and the two things to do about it."""
+    missing = _missing(request)
+    context = {
+        "kinds": sorted({str(model._meta.verbose_name_plural) for model in declared()}),
+        "missing": missing,
+        "proof_url": f"{reverse(_ASKED_AT[missing])}?{urlencode({'next': request.path})}"
+        if missing in _ASKED_AT
+        else "",
+    }
+    return render(request, "tenants/my_data.html", context)
+
+
+@require_POST
+@login_required
+def download(request: HttpRequest) -> HttpResponse:
+    """One's own data as a file. Read whole before it is sent: it is one person's."""
+    if _missing(request):
+        return redirect("tenants:my-data")
+    user = access.person(request.user)
+    return as_file(user, actor=user)
+
+
+@require_POST
+@login_required
+def delete(request: HttpRequest) -> HttpResponse:
+    """Have oneself forgotten, once the box is ticked."""
+    if _missing(request) or request.POST.get("sure") != "yes":
+        messages.error(request, _("Tick the box if you are sure."))
+        return redirect("tenants:my-data")
+    user = access.person(request.user)
+    try:
+        erase_person(user=user, actor=user)
+    except DomainError as error:
+        messages.error(request, say(error))
+        return redirect("tenants:my-data")
+    logout(request)
+    messages.success(request, _("Your account is gone. Nothing here names you any more."))
+    return redirect("account_login")
+
+
+def as_file(person: User, *, actor: User) -> HttpResponse:
+    """What is kept about a person, to save. Raises `NotAllowed`."""
+    response = HttpResponse(export_person(person=person, actor=actor), content_type="application/json")
+    response["Content-Disposition"] = f'attachment; filename="data-{timezone.now():%Y-%m-%d}.json"'
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def _missing(request: HttpRequest) -> Missing | None:
+    """Whoever has nothing but a phone proves it by a code a moment ago; everybody else as for their own sign-in."""
+    user = access.person(request.user)
+    if access.is_trusted(user) or user.has_usable_password() or owns_second_factor(user):
+        return missing_proof(request.session, user)
+    return None if methods_of(request.session, user, within=RECENTLY) else Missing.SIGN_IN
