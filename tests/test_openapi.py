@@ -20,7 +20,16 @@ METHODS = {"get", "put", "post", "delete", "patch"}
 PROMISED = """
 POST /api/auth/otp/request
 POST /api/auth/otp/verify
+POST /api/auth/register
+POST /api/auth/verify
+POST /api/auth/login
 POST /api/auth/token/refresh
+POST /api/auth/logout
+GET /api/auth/me
+PATCH /api/auth/me
+GET /api/auth/tokens
+POST /api/auth/tokens
+DELETE /api/auth/tokens/{token_id}
 GET /api/chains
 POST /api/chains
 GET /api/chains/{chain_id}
@@ -109,6 +118,9 @@ def test_only_what_has_to_be_is_open_to_everybody(document: dict[str, Any]) -> N
     assert open_to_all == {
         "POST /api/auth/otp/request",
         "POST /api/auth/otp/verify",
+        "POST /api/auth/register",
+        "POST /api/auth/verify",
+        "POST /api/auth/login",
         "POST /api/auth/token/refresh",
         "POST /api/devices/register",
     }

@@ -45,6 +45,10 @@ VERBS = (
 REST_ACTIONS = {
     "api-otp-request",
     "api-otp-verify",
+    "api-register",
+    "api-register-verify",
+    "api-login",
+    "api-logout",
     "api-token-refresh",
     "api-cart-assign",
     "api-cart-return",

@@ -80,7 +80,7 @@ class SentOutput(serializers.Serializer[None]):
     expires_in_s = serializers.IntegerField()
 
 
-class RegistrationOutput(serializers.Serializer[None]):
+class AskedForOutput(serializers.Serializer[None]):
     """What to verify with the mailed code, and until when. The same whether or not the address has an account."""
 
     registration = serializers.UUIDField()
@@ -143,7 +143,7 @@ class RegisterView(OpenView):
     """Ask for an account. A code goes to the address; one that has an account gets a mail that says so instead."""
 
     @extend_schema(
-        request=RegistrationInput, responses={202: RegistrationOutput}, operation_id="register", tags=["auth"]
+        request=RegistrationInput, responses={202: AskedForOutput}, operation_id="register", tags=["auth"]
     )
     def post(self, request: Request) -> Response:
         data = {"language": get_language() or "en", **_valid(RegistrationInput, request)}
