@@ -52,6 +52,7 @@ class SignUpForm(_InOurWords, allauth.SignupForm):
         widget=forms.TextInput(attrs={"autocomplete": "name"}),
     )
     field_order = ("email", "password1", "name")
+    account_already_exists: bool
 
     def try_save(self, request: HttpRequest) -> tuple[User | None, HttpResponse | None]:
         """The same answer, after the same time, whether or not the address has an account."""

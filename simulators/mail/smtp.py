@@ -35,6 +35,7 @@ class Receiver:
         if fault and fault.kind == Kind.REFUSE_LATER:
             return "451 4.3.0 try again later"
         if fault and fault.kind == Kind.DROP:
+            assert isinstance(server.transport, asyncio.WriteTransport)
             server.transport.abort()
             return "421 gone"
         if fault:

@@ -13,6 +13,7 @@ from allauth.mfa.totp.internal.auth import (
     hotp_value,
     yield_hotp_counters_from_time,
 )
+from allauth.socialaccount.models import SocialAccount
 from django.test import Client
 from pytest_django import Settings
 from redis import Redis
@@ -23,6 +24,7 @@ from core.tests.race import race
 from tenants import forms, sign_in_limits
 from tenants.models import BrowserSession, User
 from tenants.requester import METHODS
+from tenants.services import update_person
 from tenants.tests.factories import People, make_user
 from tenants.tests.mailbox import PASSWORD, code_in, is_signed_in, make_known, other_than, received
 from tenants.tests.signing_in import sign_in as sign_in_as
@@ -665,6 +667,19 @@ def test_address_can_be_replaced_but_not_taken_away(client: Client) -> None:
 
     assert User.objects.get().email == ALICE
     assert EmailAddress.objects.get().verified
+
+
+def test_address_that_staff_replaced_signs_nobody_in(people: People, client: Client, mail: httpx.Client) -> None:
+    bob = make_known("old@example.com")
+    SocialAccount.objects.create(user=bob, provider="google", uid="1")
+
+    update_person(user=bob, email="right@example.com", phone=None, name="", language="en", actor=people.erin)
+    ask_code(client, "old@example.com")
+
+    assert "has no account" in received(mail, "old@example.com")[0]["text"]
+    assert not SocialAccount.objects.exists()
+    ask_code(Client(), "right@example.com")
+    assert code_in(mail, "right@example.com")
 
 
 # One-time links, with a second factor

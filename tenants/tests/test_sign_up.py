@@ -144,7 +144,7 @@ def test_two_at_once_make_one_account(mail: httpx.Client) -> None:
 
 
 def steal(mail: httpx.Client) -> bool:
-    """A thief signs up with somebody's address and waits; its owner comes in by a code. Does the thief's password work?"""
+    """A thief signs up with somebody's address; its owner comes in by a code. Does the thief's password work then?"""
     sign_up(Client(), password=THIEF)
     owner = Client()
     owner.post("/auth/code", {"email": NEW})
