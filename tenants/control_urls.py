@@ -7,6 +7,7 @@ from tenants.views import access, audit, invitations, people, support_access
 app_name = "people"
 urlpatterns = [
     path("people", people.person_list, name="person-list"),
+    path("people/export", people.person_export, name="person-export"),
     path("people/invite", invitations.invite, name="person-invite"),
     path("people/invitations/<uuid:invitation_id>/resend", invitations.resend, name="invitation-resend"),
     path("people/invitations/<uuid:invitation_id>/withdraw", invitations.withdraw, name="invitation-withdraw"),

@@ -47,7 +47,7 @@ class Kind:
         fields = list(self.admin.get_search_fields(request))
         if not access.may(asker, "users:contact"):
             fields = [field for field in fields if field.rpartition("__")[2] not in ("email", "phone")]
-        looks = [Q((field if "__exact" in field else f"{field}__icontains", term)) for field in fields]
+        looks = [Q((_look_up(field), term)) for field in fields] if term else []
         try:
             rows = self._seen(asker).filter(Q.create(looks, connector=Q.OR)) if looks else self._seen(asker)
             return list(rows.distinct()[:MOST_FOUND])
@@ -58,6 +58,14 @@ class Kind:
         rows: models.QuerySet[Any] = self.model._default_manager.all()
         related = self.admin.name_related
         return access.visible(asker, rows.select_related(*related) if related else rows, f"{self.resource}:view")
+
+
+def _look_up(field: str) -> str:
+    """A search field of Django's admin as a look-up."""
+    if field.endswith("__exact"):
+        return field
+    prefixes = {"^": "__istartswith", "=": "__iexact"}
+    return f"{field[1:]}{prefixes[field[0]]}" if field[0] in prefixes else f"{field}__icontains"
 
 
 def kinds() -> dict[str, Kind]:

@@ -6,11 +6,13 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from core.admin.base import ScopedAdmin, Section
+from core.admin.buttons import Link
 from core.admin.forms import AnyModelForm
 from tenants import access
 from tenants.enums import RoleCode
@@ -60,6 +62,9 @@ class RoleAdmin(ScopedAdmin):
     fields = ("name", "code", "permissions")
     fixed_fields = ("code",)
     actions = None
+    links = (
+        Link(_("See it as this role"), lambda role: f"{reverse('tenants:see-as')}?role={role.code}", "visibility"),
+    )
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         kwargs["form"] = type("ActorsRoleForm", (RoleForm,), {"actor": request.user})

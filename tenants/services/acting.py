@@ -1,15 +1,21 @@
 """Looking at the product as another role, and acting as another person: both live in the session of who does it."""
 
+import logging
+
 from django.contrib.sessions.backends.base import SessionBase
 from django.db import transaction
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from core import audit
 from core.errors import InvalidInput, NotAllowed
 from core.rows import note
 from tenants import access
 from tenants.enums import ROLE_SCOPES, GrantScope
-from tenants.models import Branch, Chain, Grant, Role, User
+from tenants.models import Branch, Chain, Role, User
 from tenants.requester import ACTING_AS, SEEN_AS, acting_entry, seen_as_entry
+
+logger = logging.getLogger(__name__)
 
 IMPERSONATES = "users:impersonate"
 
@@ -49,8 +55,8 @@ def act_as_person(*, session: SessionBase, user: User, reason: str, actor: User)
         raise InvalidInput(errors={"reason": [_("Say why, so that it can be understood later.")]})
     entry = acting_entry(user)
     with transaction.atomic():
-        _note_acting("acting begun", user, actor, reason=reason.strip()[:200], until=entry["until"])
-        session[ACTING_AS] = {**entry, "reason": reason.strip()[:200]}
+        _note_acting("acting begun", user, actor, reason=reason.strip(), until=entry["until"])
+        session[ACTING_AS] = {**entry, "reason": reason.strip()}
 
 
 def leave(*, session: SessionBase, actor: User) -> None:
@@ -82,12 +88,10 @@ def _note_end(what: str, entry: dict[str, str], actor: User) -> None:
             _note_acting(what, user, actor, reason=entry.get("reason", ""))
 
 
-def _note_acting(what: str, user: User, actor: User, **more: object) -> None:
-    """On the person, for the platform; and on one of their grants in each chain, for that chain's own audit."""
-    note(what, user, actor=actor, **more)
-    told = set()
-    for grant in Grant.objects.filter(user=user).select_related("chain", "branch__chain").order_by("pk"):
-        chain = grant.chain_id or (grant.branch and grant.branch.chain_id)
-        if chain and chain not in told:
-            told.add(chain)
-            note(what, grant, actor=actor, user=str(user.pk), **more)
+def _note_acting(what: str, user: User, actor: User, *, reason: str, until: str = "") -> None:
+    """In the audit of every chain where the person holds something; in the platform's alone when they hold nothing."""
+    chains = Chain.objects.filter(Q(grants__user=user) | Q(branches__grants__user=user)).distinct()
+    after = {"until": until} if until else None
+    for chain in list(chains) or [None]:
+        audit.record(what, user, actor=actor, after=after, reason=reason, place=chain)
+    logger.info(what, extra={"actor": str(actor.pk), "entity_id": str(user.pk)})

@@ -43,7 +43,7 @@ def open_support_access(*, chain: Chain, reason: str, lasts: timedelta, actor: U
     opened = SupportAccess.objects.create(
         staff=actor, chain=chain, grant=grant, reason=reason.strip()[:300], ends_at=ends_at
     )
-    note("support access opened", opened, actor=actor, staff=str(actor.pk), until=ends_at, why=opened.reason)
+    note("support access opened", opened, actor=actor, staff=str(actor.pk), until=ends_at, reason=opened.reason)
     return opened
 
 
