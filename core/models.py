@@ -138,8 +138,12 @@ class AuditEntry(models.Model):
         indexes = [
             models.Index(fields=["chain_id", "-id"]),
             models.Index(fields=["branch_id", "-id"]),
-            models.Index(fields=["entity", "entity_id", "-id"]),
+            models.Index(fields=["entity_id", "-id"]),
             models.Index(fields=["actor_id", "-id"]),
+            models.Index(fields=["behind_id", "-id"], condition=Q(behind_id__isnull=False), name="audit_behind"),
+            models.Index(fields=["token_id", "-id"], condition=Q(token_id__isnull=False), name="audit_token"),
+            models.Index(fields=["request_id"]),
+            models.Index(fields=["at"]),
         ]
 
     def __str__(self) -> str:

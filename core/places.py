@@ -26,8 +26,10 @@ def walk(thing: object, path: str) -> UUID | None:
 
 def place_of(thing: Any) -> tuple[UUID | None, UUID | None]:
     """Chain and branch of a row. A query for each foreign key on the way that was not read yet."""
+    # The class it says it is: whoever asks is a lazy object that stands for a person.
+    model = thing.__class__
     found = [
-        next((key for path in paths(type(thing), name) if (key := walk(thing, path))), None)
+        next((key for path in paths(model, name) if (key := walk(thing, path))), None)
         for name in ("chain_path", "branch_path")
     ]
     return found[0], found[1]

@@ -53,9 +53,9 @@ def delete_row(row: models.Model, *, actor: object, when_used: Text = "") -> Non
     logger.info("deleted", extra=about)
 
 
-def note(what: str, row: models.Model, *, actor: object, **more: object) -> None:
+def note(what: str, row: models.Model, *, actor: object, reason: str = "", **more: object) -> None:
     """Who did what to which row, in the audit and as a line in the log. `actor` is as `audit.record` takes it."""
-    audit.record(what, row, actor=actor, after=more or None)
+    audit.record(what, row, actor=actor, after=more or None, reason=reason)
     logger.info(what, extra=_about(row, actor))
 
 
@@ -67,7 +67,7 @@ def _values(row: models.Model, names: Iterable[str]) -> dict[str, Any]:
 
 def _stored(row: models.Model, names: Iterable[str]) -> dict[str, Any]:
     """What the database holds until then, locked. A form may have written the new values into `row` already."""
-    stored = type(row)._base_manager.select_for_update(no_key=True).filter(pk=row.pk).first()
+    stored = row._meta.model._base_manager.select_for_update(no_key=True).filter(pk=row.pk).first()
     return _values(stored, names) if stored else {}
 
 

@@ -1,13 +1,16 @@
 """Periodic tasks as rows: written when missing, so that an edit made in the admin survives a deployment."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from celery import current_app
+from django.utils.translation import gettext_lazy as _
 
-from core.rows import note
+from core.rows import delete_row, note, save_row
 
 if TYPE_CHECKING:
+    from django.db import models
     from django_celery_beat.models import PeriodicTask
 
 _periodic: dict[str, timedelta] = {}
@@ -28,10 +31,21 @@ def upsert_periodic_tasks(sender: Any = None, **kwargs: Any) -> None:
         return
     autodiscover_modules("tasks")  # which declare themselves when imported
     for name, every in _periodic.items():
-        schedule, _ = IntervalSchedule.objects.get_or_create(
+        schedule, _new = IntervalSchedule.objects.get_or_create(
             every=int(every.total_seconds()), period=IntervalSchedule.SECONDS
         )
         PeriodicTask.objects.get_or_create(name=name, defaults={"task": name, "interval": schedule})
+
+
+def save_schedule(*, row: "models.Model", changes: Mapping[str, Any], actor: object) -> None:
+    """Make or change a task or a rhythm. A task that pauses forgets its last run. Raises `InvalidInput`."""
+    forgets = {"last_run_at": None} if changes.get("enabled") is False else {}
+    save_row(row, changes={**changes, **forgets}, actor=actor)
+
+
+def delete_schedule(*, row: "models.Model", actor: object) -> None:
+    """Delete a task or a rhythm. The product's own tasks come back with the next migrate."""
+    delete_row(row, actor=actor, when_used=_("Tasks follow this rhythm. Give them another one first."))
 
 
 def pause_task(*, task: "PeriodicTask", actor: object) -> None:

@@ -7,7 +7,6 @@ from html import unescape
 from typing import Any
 
 import pytest
-from django.contrib.admin.models import LogEntry
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -15,7 +14,7 @@ from django.utils import timezone
 from carts.enums import CartCondition, RentalStatus
 from carts.models import Cart, Rental
 from carts.tests.factories import make_cart, make_rental
-from core.models import OutboxMessage
+from core.models import AuditEntry, OutboxMessage
 from devices.enums import CommandStatus, DeviceState
 from devices.models import Command, Controller, Device, EnrolmentCode
 from devices.services import register_device
@@ -116,7 +115,8 @@ def test_device_is_approved_revoked_and_told_to_restart(client: Client, erin: Us
     }
     assert [(row.type, row.actor) for row in Command.objects.all()] == [("restart", str(erin.pk))]
     assert "stolen" in client.get(_page(working, "history")).content.decode()
-    assert LogEntry.objects.filter(object_id=str(working.pk), user=erin).count() == 2
+    told = AuditEntry.objects.filter(entity_id=str(working.pk), actor_id=erin.pk).order_by("pk")
+    assert [row.action for row in told] == ["restart sent", "revoked"]
 
 
 def test_revoking_needs_a_reason(client: Client, erin: User) -> None:

@@ -4,7 +4,7 @@ from importlib import import_module
 
 from django.contrib.admin.apps import AdminConfig
 
-KERNEL_ADMINS = ("outbox_message", "state_change", "schedules")
+KERNEL_ADMINS = ("audit_entry", "outbox_message", "state_change", "schedules")
 
 
 class BackOfficeAdminConfig(AdminConfig):

@@ -9,6 +9,8 @@ from celery import current_app
 from django import forms
 from django.contrib import admin
 from django.contrib.auth.models import Group
+from django.db.models import QuerySet
+from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule
 from unfold.widgets import UnfoldAdminSelectWidget
@@ -16,7 +18,7 @@ from unfold.widgets import UnfoldAdminSelectWidget
 from core.admin.base import ScopedAdmin, Section
 from core.admin.buttons import Button, Press
 from core.admin.forms import AnyModelForm
-from core.schedule import pause_task, resume_task, run_task_now
+from core.schedule import delete_schedule, pause_task, resume_task, run_task_now, save_schedule
 
 # The package registers its own, which know nothing of grants. Groups are Django's way of saying what roles say here.
 for model in (PeriodicTask, IntervalSchedule, CrontabSchedule, ClockedSchedule, SolarSchedule, Group):
@@ -49,8 +51,22 @@ class PeriodicTaskForm(AnyModelForm):
             field.choices = [(name, name) for name in sorted(names) if name]
 
 
+class ThroughServices(ScopedAdmin):
+    """Writes as everything else is written, so that the audit tells of it."""
+
+    def save_model(self, request: HttpRequest, obj: Any, form: AnyModelForm, change: bool) -> None:
+        save_schedule(row=obj, changes=form.cleaned_data, actor=request.user)
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        delete_schedule(row=obj, actor=request.user)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        for row in queryset:
+            delete_schedule(row=row, actor=request.user)
+
+
 @admin.register(PeriodicTask)
-class PeriodicTaskAdmin(ScopedAdmin):
+class PeriodicTaskAdmin(ThroughServices):
     """What beat sends, and when."""
 
     resource = "schedules"
@@ -104,7 +120,7 @@ class PeriodicTaskAdmin(ScopedAdmin):
         return str(task.schedule)
 
 
-class ScheduleAdmin(ScopedAdmin):
+class ScheduleAdmin(ThroughServices):
     """A rhythm tasks refer to."""
 
     resource = "schedules"
