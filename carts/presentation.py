@@ -187,7 +187,7 @@ def rental_row(rental: Rental) -> RentalRow:
     return RentalRow(
         id=rental.pk,
         cart_number=rental.cart.cart_number,
-        masked_phone=(rental.customer.masked_phone or str(rental.customer)) if rental.customer else _("Forgotten"),
+        masked_phone=rental.customer.masked if rental.customer else _("Forgotten"),
         start_time=rental.start_time or rental.created_at,
         actual_return=rental.actual_return,
         badge_kind=_RENTAL_BADGES[rental.status],

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from django import forms
 from django.db import models
-from django.http import HttpResponse
+from django.http.response import HttpResponseBase
 from django.utils.translation import gettext_lazy as _
 
 from core.errors import Text
@@ -52,7 +52,7 @@ class Button:
     name: str
     label: Text
     permission: str
-    run: Callable[[Press], ShownOnce | HttpResponse | None]
+    run: Callable[[Press], ShownOnce | HttpResponseBase | None]
     icon: str = "bolt"
     variant: Variant = "default"
     form: type[forms.Form] | None = None

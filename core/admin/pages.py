@@ -13,6 +13,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import models
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -137,7 +138,7 @@ class ButtonPages(AnyAdmin):
                     return back
                 form.add_error(None, _refusal(error))
             else:
-                if isinstance(shown, HttpResponse):
+                if isinstance(shown, HttpResponseBase):
                     return shown
                 if shown is not None:
                     return self._show_once(request, obj, shown)

@@ -7,7 +7,8 @@ from django import forms
 from django.conf import settings
 from django.contrib import admin
 from django.db.models import Exists, OuterRef, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -25,6 +26,7 @@ from tenants.enums import RoleCode
 from tenants.models import Grant, User
 from tenants.phones import normalise_phone
 from tenants.services import (
+    create_machine_user,
     create_person,
     create_sign_in_link,
     deactivate_person,
@@ -64,7 +66,7 @@ def _make_link(press: Press) -> ShownOnce:
     return ShownOnce("admin/tenants/sign_in_link.html", context)
 
 
-def _export(press: Press) -> HttpResponse:
+def _export(press: Press) -> HttpResponseBase:
     return as_file(press.thing, actor=press.actor)
 
 
@@ -94,6 +96,12 @@ class UserForm(AnyModelForm):
             return normalise_phone(phone)
         except InvalidInput as error:
             raise forms.ValidationError([str(text) for text in error.errors["phone"]]) from None
+
+    def clean_client_id(self) -> str | None:
+        client_id = (self.cleaned_data["client_id"] or "").strip() or None
+        if client_id and (self.cleaned_data.get("email") or self.cleaned_data.get("phone")):
+            raise forms.ValidationError(_("A program has no address and no number. Leave them empty."))
+        return client_id
 
 
 class KindFilter(admin.SimpleListFilter):
@@ -152,7 +160,10 @@ class UserAdmin(ScopedAdmin):
         (_("Account"), {"fields": (("state", "factor"), ("last_seen", "created_at"))}),
     )
     readonly_fields = ("masked_phone", "state", "factor", "last_seen", "created_at")
-    add_fieldsets = ((None, {"fields": ("name", ("email", "phone"), "language")}),)
+    add_fieldsets = (
+        (None, {"fields": ("name", ("email", "phone"), "language")}),
+        (_("Or a program"), {"fields": ("client_id",)}),
+    )
     inlines = (GrantInline,)
     actions = None
     links = (
@@ -281,14 +292,19 @@ class UserAdmin(ScopedAdmin):
         return found
 
     def describe(self, obj: User) -> str:
-        return " · ".join(part for part in (obj.name, obj.email, obj.masked_phone) if part) or str(obj)
+        return " · ".join(part for part in (obj.name, obj.email, obj.masked_phone, obj.client_id) if part) or str(obj)
 
     def save_model(self, request: HttpRequest, obj: User, form: AnyModelForm, change: bool) -> None:
         actor = access.person(request.user)
         if change:
             update_person(user=obj, actor=actor, **{"phone": obj.phone, **form.cleaned_data})
+            return
+        given = {**form.cleaned_data}
+        client_id = given.pop("client_id")
+        if client_id:
+            obj.pk = create_machine_user(name=given["name"], client_id=client_id, actor=actor).pk
         else:
-            obj.pk = create_person(actor=actor, **form.cleaned_data).pk
+            obj.pk = create_person(actor=actor, **given).pk
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
         """Grants that were ticked off end, those that were typed are given; others are shown, not edited."""

@@ -4,6 +4,7 @@ from django.contrib import messages
 from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -13,6 +14,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from core.errors import DomainError
+from core.exports import ExportResponse
 from core.privacy import declared
 from core.views import say
 from tenants import access
@@ -43,8 +45,8 @@ def my_data(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @login_required
-def download(request: HttpRequest) -> HttpResponse:
-    """One's own data as a file. Read whole before it is sent: it is one person's."""
+def download(request: HttpRequest) -> HttpResponseBase:
+    """One's own data as a file."""
     if _missing(request):
         return redirect("tenants:my-data")
     user = access.person(request.user)
@@ -69,9 +71,10 @@ def delete(request: HttpRequest) -> HttpResponse:
     return redirect("account_login")
 
 
-def as_file(person: User, *, actor: User) -> HttpResponse:
+def as_file(person: User, *, actor: User) -> ExportResponse:
     """What is kept about a person, to save. Raises `NotAllowed`."""
-    response = HttpResponse(export_person(person=person, actor=actor), content_type="application/json")
+    pieces = export_person(person=person, actor=actor)
+    response = ExportResponse((piece.encode() for piece in pieces), content_type="application/json")
     response["Content-Disposition"] = f'attachment; filename="data-{timezone.now():%Y-%m-%d}.json"'
     response["Cache-Control"] = "no-store"
     return response
