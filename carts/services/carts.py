@@ -149,6 +149,6 @@ def _set_condition(cart: Cart, condition: str, note: str, actor: object) -> None
         )
         if moved:
             what = "put in maintenance" if condition == CartCondition.MAINTENANCE else "put in service"
-            changed = {"before": {"condition": before}, "after": {"condition": condition}}
-            audit.record(what, row, actor=actor, reason=note, **changed)
+            was, now = {"condition": before}, {"condition": condition}
+            audit.record(what, row, actor=actor, before=was, after=now, reason=note)
             live.announce(CartChanged(row.pk, row.branch_id))

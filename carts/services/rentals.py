@@ -238,8 +238,8 @@ def close_rental(*, rental: Rental, reason: str, actor: User) -> None:
             return
         back, before = _is_back(cart), row.status
         _end(row, cart, RentalStatus.CLOSED_BY_STAFF, reason.strip(), actor)
-        changed = {"before": {"status": before}, "after": {"status": row.status}}
-        audit.record("ended by staff", row, actor=actor, reason=reason.strip(), **changed)
+        was, now = {"status": before}, {"status": row.status}
+        audit.record("ended by staff", row, actor=actor, before=was, after=now, reason=reason.strip())
         if not back and cart.condition == CartCondition.OK:
             _suspect(cart, "rental closed without the cart")
 

@@ -43,10 +43,11 @@ class AuditEntryAdmin(LedgerAdmin):
         named = Coalesce(NullIf("name", Value("")), "email", output_field=CharField())
         people = get_user_model()._default_manager.annotate(called=named)
         rows = super().get_queryset(request)
-        return rows.annotate(
+        named_rows: QuerySet[Any] = rows.annotate(
             who_name=Subquery(people.filter(pk=OuterRef("actor_id")).values("called")[:1]),
             behind_name=Subquery(people.filter(pk=OuterRef("behind_id")).values("called")[:1]),
         )
+        return named_rows
 
     def get_search_fields(self, request: HttpRequest) -> list[str]:
         return ["entity_id__exact"]

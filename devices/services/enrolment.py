@@ -130,8 +130,8 @@ def revoke_device(*, device: Device, actor: User, reason: str = "") -> None:
         if transition(
             device, to=DeviceState.REVOKED, table=DEVICE_TRANSITIONS, field="state", reason=reason, actor=actor
         ):
-            moved = {"before": {"state": before}, "after": {"state": device.state}}
-            audit.record("revoked", device, actor=actor, reason=reason, **moved)
+            was, now = {"state": before}, {"state": device.state}
+            audit.record("revoked", device, actor=actor, before=was, after=now, reason=reason)
 
 
 def _end_codes(device: Device) -> None:

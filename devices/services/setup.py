@@ -91,8 +91,8 @@ def request_firmware(*, device: Device, version: str, actor: object) -> Device:
     with transaction.atomic():
         before, device.wanted_firmware = device.wanted_firmware, version
         device.save(update_fields=["wanted_firmware"])
-        wanted = {"before": {"wanted_firmware": before}, "after": {"wanted_firmware": version}}
-        audit.record("firmware sent", device, actor=actor, **wanted)
+        wanted, was = {"wanted_firmware": version}, {"wanted_firmware": before}
+        audit.record("firmware sent", device, actor=actor, before=was, after=wanted)
         queue_command(device=device, type="install_firmware", args={"version": version}, actor=actor)
     return device
 
