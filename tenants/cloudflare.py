@@ -56,9 +56,9 @@ def user_of_assertion(assertion: str, *, signed_in: Requester | None = None) -> 
     email, client_id = claims.get("email"), claims.get("common_name")
     user: User | None = None
     if isinstance(email, str) and email:
-        if isinstance(signed_in, User) and signed_in.email == email.lower():
+        if isinstance(signed_in, User) and signed_in.email == email.lower() and not signed_in.client_id:
             return signed_in
-        user = User.objects.filter(email=email.lower(), is_active=True).first()
+        user = User.objects.filter(email=email.lower(), client_id__isnull=True, is_active=True).first()
     elif isinstance(client_id, str) and client_id and not claims.get("sub"):
         user = User.objects.filter(client_id=client_id, is_active=True).first()
     if user is None:
