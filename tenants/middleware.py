@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from datetime import timedelta
 
+from django.contrib.auth.middleware import get_user
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.functional import SimpleLazyObject
 from django.utils.http import urlencode
 from django.utils.translation import gettext_lazy as _
 
@@ -65,8 +67,9 @@ class RequesterMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         with audit.origin(audit.Origin(address=client_address(request) or None)):
             signed_in = request.user
+            if type(signed_in) is SimpleLazyObject:  # services ask people for their type
+                signed_in = get_user(request)
             request.signed_in = signed_in  # type: ignore[attr-defined]  # who it is without acting as somebody
-            # Evaluates Django's lazy object.
             user = requester_of(request.session, signed_in) if signed_in.is_authenticated else signed_in
             if not user.is_authenticated:
                 return self.get_response(request)

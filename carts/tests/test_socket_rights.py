@@ -11,11 +11,14 @@ from django.test import Client
 from carts import consumers, services
 from carts.models import Cart
 from carts.tests.factories import make_cart, make_rental
-from carts.tests.test_sockets import Page, opened_page
+from carts.tests.test_sockets import Page, opened_page, refused
 from core.live import announce
 from devices.events import PresenceChanged
 from tenants.models import BrowserSession, Grant, Role, User
-from tenants.tests.factories import People, make_people, make_user
+from tenants.services import end_access
+from tenants.services.second_factor import reset_second_factor
+from tenants.services.sessions import sign_out_everywhere
+from tenants.tests.factories import People, make_grant, make_people, make_user
 from tenants.tests.signing_in import sign_in
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -38,6 +41,7 @@ def shop() -> tuple[People, Cart]:
 
 def end_grant(user: User) -> None:
     Grant.objects.filter(user=user).delete()
+    end_access(user.pk)
 
 
 def end_sessions(user: User) -> None:
@@ -67,7 +71,29 @@ def ask_only_before_sending(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(consumers, "RECHECK_S", -1.0)
 
 
-@pytest.mark.parametrize("end", [end_grant, end_sessions, change_password, close_account])
+def reset_factor(user: User) -> None:
+    reset_second_factor(user=user, actor=make_manager())
+
+
+def sign_out_all(user: User) -> None:
+    sign_out_everywhere(user.pk)
+
+
+def make_manager() -> User:
+    manager = make_user()
+    make_grant(user=manager, role="manager")
+    return manager
+
+
+async def test_managers_socket_needs_a_second_factor() -> None:
+    people, _ = await shop()
+    path = f"/ws/branches/{people.branch.pk}"
+
+    assert await refused(path, people.alice, second_factor=False)
+    assert not await refused(path, people.alice, second_factor=True)
+
+
+@pytest.mark.parametrize("end", [end_grant, end_sessions, change_password, close_account, reset_factor, sign_out_all])
 async def test_managers_socket_is_closed_when_the_right_to_it_ends(
     monkeypatch: pytest.MonkeyPatch, end: Callable[[User], None]
 ) -> None:

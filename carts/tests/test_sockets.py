@@ -32,12 +32,18 @@ class Page:
     """A page that opened a socket, as a browser does: cookies, origin, languages."""
 
     def __init__(
-        self, path: str, user: User | None, *, language: str = "en", origin: str = "http://testserver"
+        self,
+        path: str,
+        user: User | None,
+        *,
+        language: str = "en",
+        origin: str = "http://testserver",
+        second_factor: bool = True,
     ) -> None:
         cookie = ""
         if user is not None:
             client = Client()
-            sign_in(client, user)
+            sign_in(client, user, second_factor=second_factor)
             cookie = f"{settings.SESSION_COOKIE_NAME}={client.cookies[settings.SESSION_COOKIE_NAME].value}"
         headers = [
             (b"host", b"testserver"),
@@ -74,11 +80,11 @@ def _connections_end_with_each_call(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @in_database
-def opened_page(path: str, user: User | None, **options: str) -> Page:
+def opened_page(path: str, user: User | None, **options: Any) -> Page:
     return Page(path, user, **options)
 
 
-async def refused(path: str, user: User | None, **options: str) -> bool:
+async def refused(path: str, user: User | None, **options: Any) -> bool:
     page = await opened_page(path, user, **options)
     answer = await page.open()
     return bool(answer["type"] == "websocket.close")

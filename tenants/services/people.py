@@ -6,7 +6,6 @@ from uuid import UUID
 from allauth.account.models import EmailAddress
 from allauth.socialaccount.models import SocialAccount
 from django.db import transaction
-from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -17,7 +16,7 @@ from core.models import StateChange
 from core.rows import delete_row, note, save_row
 from tenants import access
 from tenants.enums import NO_WAY_IN, ROLE_SCOPES, SHIPPED_PERMISSIONS, Languages, RoleCode
-from tenants.models import Branch, Chain, Grant, RefreshToken, Role, SignInLink, SupportAccess, User
+from tenants.models import Branch, Chain, Grant, Role, SignInLink, SupportAccess, User
 from tenants.services.personal_tokens import end_personal_tokens
 from tenants.services.sessions import sign_out_everywhere
 
@@ -91,12 +90,10 @@ def deactivate_person(*, user: User, actor: User) -> None:
         raise NotAllowed(_("You can't close your own account."))
     with transaction.atomic():
         open_row = User.objects.filter(pk=user.pk, is_active=True)
-        if open_row.update(is_active=False, token_version=F("token_version") + 1):
+        if open_row.update(is_active=False):
             _note_account(user, "open", "closed", actor)
             audit.record("account closed", user, actor=actor, place=home_of(user))
-            access.rights_changed(user.pk)
-            RefreshToken.objects.filter(user=user).delete()
-            end_personal_tokens(user.pk)
+            end_access(user.pk)
             SignInLink.objects.filter(user=user, used_at__isnull=True).delete()
 
 
