@@ -3,6 +3,7 @@
 from django.http import HttpRequest
 
 from tenants import access
+from tenants.enums import GrantScope, RoleCode
 from tenants.models import User
 
 # Everybody is a customer there, and one who never was here before must not cost a query for it.
@@ -10,10 +11,16 @@ _CUSTOMERS = ("/s/", "/r/", "/me/")
 
 
 def tier_of(request: HttpRequest) -> tuple[str, str]:
-    """Tier and who is counted: "" for nobody. Acting as somebody counts against the one who acts."""
+    """Tier and who is counted: "" for nobody. What they hold decides, whatever it is worth in this session.
+
+    Acting as somebody counts against the one who acts.
+    """
     user = request.user
     if not isinstance(user, User):
         return "anonymous", ""
-    if request.path.startswith(_CUSTOMERS) or not access.is_trusted(user):
+    held = () if request.path.startswith(_CUSTOMERS) else access.all_held(user)
+    back_office = [each for each in held if each.role != RoleCode.CUSTOMER]
+    if not back_office:
         return "customer", str(user.pk)
-    return "staff" if access.is_platform_staff(user) else "manager", str(user.pk)
+    on_platform = any(access.scope_of(each) == GrantScope.PLATFORM for each in back_office)
+    return "staff" if on_platform else "manager", str(user.pk)

@@ -1,0 +1,215 @@
+"""What every class of answer tells browsers: pages, forms, REST, files, and each kind of refusal."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.test import Client, override_settings
+from django.urls import get_resolver, reverse
+from pytest_django import Settings
+
+from carts.tests.factories import make_cart
+from core.middleware import content_security_policy
+from tenants.models import User
+from tenants.tests.api import client_of
+from tenants.tests.factories import People, make_people
+from tenants.tests.signing_in import sign_in
+from tests.addresses import named
+
+pytestmark = pytest.mark.django_db
+# Code or style that stands in the page itself: what the policy refuses.
+INLINE = re.compile(
+    rb"<style|\sstyle=|<script(?![^>]*\ssrc=)(?![^>]*type=\"application/json\")|\son[a-z]+=|javascript:", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How to come to an answer of some class."""
+
+    path: str
+    status: int
+    who: str = ""
+    ask: str = "get"
+    rest: bool = False
+    cached: bool = False
+
+
+CLASSES = {
+    "page of a customer": Asked("/s/{code}", 200),
+    "page of a signed-in customer": Asked("/me/", 200, who="dora"),
+    "page of a manager": Asked("/control/", 200, who="alice"),
+    "page to sign in": Asked("/auth/sign-in", 200),
+    "admin's overview": Asked("/admin/", 200, who="erin"),
+    "admin's list": Asked("/admin/tenants/chain/", 200, who="erin"),
+    "admin's form": Asked("/admin/tenants/chain/add/", 200, who="erin"),
+    "admin's sign-in": Asked("/admin/login/", 302),
+    "rest": Asked("/api/chains", 200, who="alice", rest=True),
+    "rest refused": Asked("/api/chains", 401, rest=True),
+    "document": Asked("/api/schema", 200),
+    "document's page": Asked("/api/docs", 200),
+    "document's script": Asked("/api/docs?script=", 200),
+    "health": Asked("/healthz", 503),
+    "file": Asked("/static/core/app.css", 200, cached=True),
+    "redirect": Asked("/", 302),
+    "redirect to sign in": Asked("/control/", 302),
+    "no such page": Asked("/nowhere", 404),
+    "no such file": Asked("/static/nowhere.css", 404),
+    "no such endpoint": Asked("/api/nowhere", 404, rest=True),
+    "not allowed": Asked("/admin/", 403, who="dora"),
+    "without the token": Asked("/auth/sign-out", 403, ask="post"),
+    "wrong method": Asked("/auth/sign-out", 405),
+    "error": Asked("/fails/bug", 500),
+    "error of rest": Asked("/api/fails/bug", 500, rest=True),
+    "database away": Asked("/fails/database-away", 503),
+    "too many": Asked("/auth/sign-in", 429),
+    "too many for rest": Asked("/api/chains", 429, rest=True),
+    "foreign host": Asked("/auth/sign-in", 400),
+    "preflight": Asked("/api/chains", 200, ask="options"),
+}
+EVERY_CLASS = pytest.mark.parametrize("name", list(CLASSES))
+
+
+@pytest.fixture
+def people() -> People:
+    return make_people()
+
+
+@pytest.fixture
+def answer(people: People, settings: Settings) -> Callable[..., Any]:
+    """The answer of a class."""
+
+    def ask(name: str, **extra: Any) -> Any:
+        asked = CLASSES[name]
+        user: User | None = getattr(people, asked.who) if asked.who else None
+        client = client_of(user) if asked.rest else Client()
+        client.raise_request_exception = False
+        client.handler.enforce_csrf_checks = True
+        if user and not asked.rest:
+            sign_in(client, user)
+        if asked.status == 429:
+            settings.RATE_LIMITS = {**settings.RATE_LIMITS, "anonymous": {"read": 1}}
+            client.get(asked.path)
+        if name == "foreign host":
+            extra["headers"] = {"Host": "evil.example"}
+        if name == "preflight":
+            extra["headers"] = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
+        path = asked.path.format(code=make_cart(branch=people.branch).public_code)
+        with override_settings(ROOT_URLCONF="core.tests.failing_urls"):
+            response = getattr(client, asked.ask)(path, **extra)
+        assert response.status_code == asked.status
+        response.close()
+        return response
+
+    return ask
+
+
+@EVERY_CLASS
+def test_every_answer_is_guarded(answer: Callable[..., Any], name: str) -> None:
+    response = answer(name)
+
+    policy = dict(part.split(" ", 1) for part in response["Content-Security-Policy"].split("; "))
+    assert "unsafe-inline" not in response["Content-Security-Policy"]
+    assert policy["default-src"] == "'self'"
+    assert policy["object-src"] == policy["frame-ancestors"] == "'none'"
+    assert policy["base-uri"] == policy["form-action"] == "'self'"
+    assert policy.get("script-src", "'self'") == (
+        "'self' 'unsafe-eval'" if CLASSES[name].path.startswith("/admin/") else "'self'"
+    )
+    assert response["X-Frame-Options"] == "DENY"
+    assert response["X-Content-Type-Options"] == "nosniff"
+    assert response["Referrer-Policy"] == "same-origin"
+    assert response["Cross-Origin-Opener-Policy"] == "same-origin"
+    assert response["Cross-Origin-Resource-Policy"] == "same-origin"
+    assert {"camera=()", "microphone=()", "geolocation=()"} <= set(response["Permissions-Policy"].split(", "))
+    assert ("no-store" in response["Cache-Control"]) is not CLASSES[name].cached
+    assert "Access-Control-Allow-Origin" not in response
+
+
+@EVERY_CLASS
+def test_every_answer_over_tls_says_to_stay_there(answer: Callable[..., Any], name: str) -> None:
+    with override_settings(
+        SECURE_HSTS_SECONDS=31_536_000, SECURE_HSTS_INCLUDE_SUBDOMAINS=True, SECURE_HSTS_PRELOAD=True
+    ):
+        response = answer(name, secure=True)
+
+    assert response["Strict-Transport-Security"] == "max-age=31536000; includeSubDomains; preload"
+
+
+@EVERY_CLASS
+def test_every_page_has_nothing_inline(answer: Callable[..., Any], name: str) -> None:
+    response = answer(name)
+
+    if "text/html" in response.get("Content-Type", ""):
+        assert INLINE.findall(response.content) == []
+
+
+@pytest.mark.parametrize("page", ["changelist", "add"])
+@pytest.mark.parametrize("each", sorted(admin.site._registry.values(), key=lambda each: each.opts.label), ids=str)
+def test_every_admin_has_nothing_inline(people: People, each: Any, page: str) -> None:
+    client = Client()
+    sign_in(client, people.erin)
+
+    response = client.get(reverse(f"admin:{each.opts.app_label}_{each.opts.model_name}_{page}"))
+
+    assert INLINE.findall(response.content) == []
+
+
+def test_every_other_page_has_nothing_inline(people: People) -> None:
+    client = Client()
+    sign_in(client, people.erin)
+    plain = [name for name, pattern in named(get_resolver()) if not pattern.pattern.converters]
+    found = {}
+    for name in plain:
+        response = client.get(reverse(name))
+        if "text/html" in response.get("Content-Type", "") and (inline := INLINE.findall(response.content)):
+            found[name] = inline
+
+    assert found == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<p style='color:red'>",
+        "<style>p{}</style>",
+        "<script>x()</script>",
+        "<a onclick=x()>",
+        "<a href='javascript:x()'>",
+    ],
+)
+def test_what_is_inline_is_found_control(text: str) -> None:
+    assert INLINE.search(text.encode())
+
+
+def test_form_to_sign_in_may_lead_to_google_and_no_other(settings: Settings) -> None:
+    settings.FORM_TARGETS = ["https://accounts.google.com"]
+
+    assert "form-action 'self' https://accounts.google.com" in content_security_policy("/auth/sign-in")
+    assert content_security_policy("/control/").endswith("form-action 'self'")
+
+
+def test_cookies_are_out_of_reach_of_scripts_and_other_sites(people: People) -> None:
+    client = Client()
+    sign_in(client, people.dora)
+    client.get("/auth/security")
+    client.post("/i18n/setlang/", {"language": "fr"})
+    cookies = client.cookies
+
+    assert {"sessionid", "csrftoken", "django_language"} <= set(cookies)
+    for name in ("sessionid", "csrftoken", "django_language"):
+        assert cookies[name]["httponly"] is True, name
+        assert cookies[name]["samesite"] == "Lax", name
+        assert cookies[name]["path"] == "/", name
+        assert not cookies[name]["domain"], name
+
+
+def test_tokens_are_never_kept(people: People) -> None:
+    body = {"refresh": "x"}
+
+    answer = Client().post("/api/auth/token/refresh", body, content_type="application/json")
+
+    assert answer["Cache-Control"] == "no-store, private"
