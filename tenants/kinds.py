@@ -42,11 +42,11 @@ class Kind:
     def search(self, request: HttpRequest, asker: User, term: str) -> list[models.Model]:
         """The first things in the asker's sight with that word where the admin would look for it.
 
-        Addresses and numbers of people are looked through only for those who may contact people.
+        Addresses of people are looked through only for those who may contact people, as their numbers are.
         """
         fields = list(self.admin.get_search_fields(request))
         if not access.may(asker, "users:contact"):
-            fields = [field for field in fields if field.rpartition("__")[2] not in ("email", "phone")]
+            fields = [field for field in fields if field.rpartition("__")[2] != "email"]
         looks = [Q((_look_up(field), term)) for field in fields] if term else []
         try:
             rows = self._seen(asker).filter(Q.create(looks, connector=Q.OR)) if looks else self._seen(asker)

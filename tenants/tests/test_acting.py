@@ -1,0 +1,256 @@
+"""Acting as another person: whom, for how long, what stays closed, and what is told about it."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+from pytest_django import DjangoCaptureOnCommitCallbacks
+
+from carts.tests.factories import make_cart
+from core.models import AuditEntry
+from tenants.models import Grant, Role, User
+from tenants.requester import ACTING_AS
+from tenants.services import deactivate_person
+from tenants.services.sessions import issue_access_token
+from tenants.tests.factories import People, make_grant, make_user
+from tenants.tests.signing_in import sign_in
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def erin(people: People) -> Client:
+    """The platform manager's browser."""
+    client = Client()
+    sign_in(client, people.erin)
+    return client
+
+
+def act(client: Client, user: User, reason: str = "A call about a stuck cart") -> Any:
+    return client.post(f"/auth/act-as/{user.pk}", {"reason": reason})
+
+
+def told(action: str) -> list[AuditEntry]:
+    return list(AuditEntry.objects.filter(action=action).order_by("pk"))
+
+
+def test_acting_shows_what_the_person_sees_with_a_banner_on_every_page(erin: Client, people: People) -> None:
+    make_cart(branch=people.branch)
+
+    begun = act(erin, people.alice)
+
+    assert (begun.status_code, begun["Location"]) == (302, "/control/")
+    for path in ("/control/", f"/control/branches/{people.branch.pk}", "/me/", "/control/people", "/no-such-page"):
+        page = erin.get(path)
+        assert page.wsgi_request.user == people.alice, path
+        assert "banner--acting" in page.content.decode(), path
+        assert "Alice" in page.content.decode(), path
+    assert erin.get(f"/control/branches/{people.strange_branch.pk}").status_code == 404
+    assert erin.get("/admin/").status_code == 403
+
+
+def test_banner_is_on_the_admin_too(erin: Client, people: People) -> None:
+    helper = make_user(name="Hugo")
+    make_grant(user=helper, role="support")
+
+    act(erin, helper)
+
+    page = erin.get("/admin/")
+    assert (page.status_code, "banner--acting" in page.content.decode()) == (200, True)
+
+
+def test_whatever_is_done_is_told_with_who_was_behind(erin: Client, people: People) -> None:
+    act(erin, people.bob)
+
+    given = {"role": "branch_manager", "place": f"branch:{people.branch.pk}"}
+    assert erin.post(f"/control/people/{people.alice.pk}/grants", given | {"until": "2099-01-01"}).status_code == 302
+
+    entry = told("granted")[-1]
+    assert (entry.actor_id, entry.behind_id) == (people.bob.pk, people.erin.pk)
+
+
+def test_begin_and_end_are_told_with_the_reason_in_the_audit_of_their_chain(erin: Client, people: People) -> None:
+    act(erin, people.alice, reason="Looking for a lost rental")
+    left = erin.post("/auth/leave")
+
+    begun, ended = told("acting begun"), told("acting ended")
+    assert left.status_code == 302
+    for entry in (*begun, *ended):
+        assert (entry.actor_id, entry.entity_id, entry.chain_id, entry.reason) == (
+            people.erin.pk,
+            str(people.alice.pk),
+            people.chain.pk,
+            "Looking for a lost rental",
+        )
+    assert (len(begun), len(ended)) == (1, 1)
+    assert erin.get("/control/people").wsgi_request.user == people.erin
+
+
+def test_acting_runs_out_and_that_is_told_once(erin: Client, people: People) -> None:
+    act(erin, people.alice)
+    session = erin.session
+    session[ACTING_AS] = {**session[ACTING_AS], "until": (timezone.now() - timedelta(seconds=1)).isoformat()}
+    session.save()
+
+    for _ in range(2):
+        assert erin.get("/control/").wsgi_request.user == people.erin
+
+    assert len(told("acting ran out")) == 1
+    assert ACTING_AS not in erin.session
+
+
+def test_acting_would_go_on_control(erin: Client, people: People, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With an end that never comes the same session goes on as alice: the test above can fail."""
+    monkeypatch.setattr("tenants.requester.ACTING_TIME", timedelta(days=999))
+    act(erin, people.alice)
+
+    assert erin.get("/control/").wsgi_request.user == people.alice
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/auth/security",
+        "/auth/sessions",
+        "/auth/tokens",
+        "/auth/2fa",
+        "/auth/2fa/app",
+        "/auth/password",
+        "/auth/email",
+        "/auth/google/connections",
+        "/auth/invitation/" + "x" * 43,
+        "/auth/see-as",
+        "/api/auth/me",
+    ],
+)
+def test_what_is_theirs_alone_stays_closed(erin: Client, people: People, path: str) -> None:
+    act(erin, people.alice)
+
+    answers = [erin.get(path), erin.post(path)]
+
+    assert {answer.status_code for answer in answers} == {403}
+
+
+def test_what_is_theirs_alone_would_open_control(
+    erin: Client, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the list of private pages alice's security page opens: the test above can fail."""
+    monkeypatch.setattr("tenants.middleware.PRIVATE", ("/nowhere",))
+    act(erin, people.alice)
+
+    assert erin.get("/auth/security").status_code == 200
+
+
+def test_nobody_acts_twice_as_themselves_or_as_a_closed_account(erin: Client, people: People) -> None:
+    deactivate_person(user=people.charlie, actor=people.erin)
+
+    assert act(erin, people.erin).status_code == 400
+    assert act(erin, people.charlie).status_code == 400
+    act(erin, people.alice)
+    assert act(erin, people.bob).status_code == 403  # below /auth/, which is alice's own
+    assert erin.get("/control/").wsgi_request.user == people.alice
+
+
+def test_a_reason_must_be_given(erin: Client, people: People) -> None:
+    assert act(erin, people.alice, reason=" ").status_code == 400
+    assert erin.get("/control/").wsgi_request.user == people.erin
+
+
+def test_nobody_acts_as_whom_they_do_not_outrank(people: People) -> None:
+    helper, client = make_user(), Client()
+    Role.objects.filter(code="support").update(permissions=["users:view", "users:impersonate"])
+    make_grant(user=helper, role="support")
+    sign_in(client, helper)
+
+    for other in (people.alice, people.erin):
+        assert act(client, other).status_code == 400
+    begun = act(client, people.dora)
+
+    assert (begun.status_code, client.get("/me/").wsgi_request.user) == (302, people.dora)
+
+
+def test_nobody_would_be_safe_without_ranks_control(people: People, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without ranks support becomes the platform's manager: the test above can fail."""
+    monkeypatch.setattr("tenants.access.outranks", lambda actor, other: True)
+    helper, client = make_user(), Client()
+    Role.objects.filter(code="support").update(permissions=["users:view", "users:impersonate"])
+    make_grant(user=helper, role="support")
+    sign_in(client, helper)
+
+    act(client, people.erin)
+
+    assert client.get("/control/").wsgi_request.user == people.erin
+
+
+@pytest.mark.parametrize(("who", "status"), [("alice", 403), ("bob", 403), ("dora", 404)])
+def test_nobody_acts_without_the_permission(people: People, who: str, status: int) -> None:
+    client = Client()
+    sign_in(client, getattr(people, who))
+
+    assert act(client, people.alice if who != "alice" else people.alice).status_code == status
+
+
+def test_acting_ends_with_the_rights_the_account_and_the_session_of_who_does_it(erin: Client, people: People) -> None:
+    other, second = make_user(), Client()
+    make_grant(user=other, role="manager")
+    sign_in(second, other)
+    for client in (erin, second):
+        act(client, people.alice)
+
+    Grant.objects.filter(user=people.erin).delete()
+    User.objects.filter(pk=people.erin.pk).update(access_version=people.alice.pk)
+    deactivate_person(user=other, actor=make_manager())
+
+    assert erin.get("/control/").wsgi_request.user == people.erin
+    assert second.get("/control/").status_code == 302
+    assert second.get("/me/").wsgi_request.user.is_anonymous
+
+
+def make_manager() -> User:
+    user = make_user()
+    make_grant(user=user, role="manager")
+    return user
+
+
+def test_acting_ends_when_the_person_gets_more_or_is_closed(erin: Client, people: People) -> None:
+    act(erin, people.alice)
+
+    deactivate_person(user=people.alice, actor=people.erin)
+
+    assert erin.get("/control/").wsgi_request.user == people.erin
+    assert len(told("acting ran out")) == 1
+
+
+def test_session_of_the_person_lives_on(erin: Client, people: People) -> None:
+    own = Client()
+    sign_in(own, people.alice)
+
+    act(erin, people.alice)
+    erin.post("/auth/sign-out")
+
+    assert own.get("/control/").wsgi_request.user == people.alice
+    assert erin.get("/control/").status_code == 302
+
+
+def test_token_can_not_act(people: People) -> None:
+    client = Client(headers={"Authorization": f"Bearer {issue_access_token(people.erin, second_factor=True)}"})
+
+    answer = act(client, people.alice)
+
+    assert (answer.status_code, answer["Location"].startswith("/auth/sign-in")) == (302, True)
+    assert told("acting begun") == []
+
+
+def test_acting_is_not_begun_when_it_can_not_be_told(
+    erin: Client, people: People, monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
+) -> None:
+    def broken(*args: object, **more: object) -> None:
+        raise RuntimeError("no audit")
+
+    monkeypatch.setattr("core.audit.record", broken)
+    erin.raise_request_exception = False
+
+    assert act(erin, people.alice).status_code == 500
+    assert ACTING_AS not in erin.session
