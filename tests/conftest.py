@@ -1,3 +1,3 @@
-from core.tests.fixtures import clean_redis, sms, sms_process
+from core.tests.fixtures import clean_redis, mail, mail_process, sms, sms_process
 
-__all__ = ["clean_redis", "sms", "sms_process"]
+__all__ = ["clean_redis", "mail", "mail_process", "sms", "sms_process"]

@@ -163,7 +163,7 @@ class ScopedAdmin(ButtonPages, Scoped, ThemedAdmin):
     def has_module_permission(self, request: HttpRequest) -> bool:
         return self.has_view_permission(request)
 
-    def get_search_fields(self, request: HttpRequest) -> Sequence[str]:
+    def get_search_fields(self, request: HttpRequest) -> list[str]:
         fields = super().get_search_fields(request)
         hidden = () if may_contact(request) else self.contact_lookups
         return [name for name in fields if name not in hidden]

@@ -116,7 +116,7 @@ class ButtonPages(AnyAdmin):
             if (lookup := _filter_to(other, self.model)) and other.has_view_permission(request)
         ]
 
-    def press_view(self, request: HttpRequest, object_id: str, button: str) -> HttpResponse:
+    def press_view(self, request: HttpRequest, object_id: str, button: str) -> HttpResponseBase:
         """GET asks (and shows the form); POST does it once."""
         obj = self.get_object(request, unquote(object_id))
         pressed = next((each for each in self.all_buttons() if each.name == button), None)

@@ -258,7 +258,7 @@ class UserAdmin(ScopedAdmin):
         """Accounts are closed, not deleted: rentals tell of them."""
         return False
 
-    def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
+    def get_list_display(self, request: HttpRequest) -> Any:
         return _numbers(self.list_display, shown=may_contact(request))
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
