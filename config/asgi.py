@@ -28,6 +28,7 @@ from config.checks import require_production_is_configured
 from config.sockets import websocket_urlpatterns
 from core.origins import SocketOrigins
 from core.rates import RatedSockets
+from tenants.cloudflare import CloudflareSockets
 
 require_production_is_configured()
 
@@ -80,7 +81,9 @@ class ThreadsHandler(ASGIHandler):
 application = ProtocolTypeRouter(
     {
         "http": ThreadsHandler(),
-        "websocket": SocketOrigins(RatedSockets(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)))),
+        "websocket": SocketOrigins(
+            RatedSockets(AuthMiddlewareStack(CloudflareSockets(URLRouter(websocket_urlpatterns))))
+        ),
     }
 )
 

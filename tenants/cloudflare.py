@@ -11,12 +11,14 @@ from typing import Any
 
 import jwt
 from allauth.account.internal.flows.login import record_authentication
+from channels.db import database_sync_to_async
 from django.conf import settings
 from django.contrib.auth import logout
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 
 from core.errors import DomainError, NotAllowed
+from core.sockets import Application, deny, request_of
 from core.views import refuse
 from tenants.cloudflare_keys import key_of
 from tenants.models import User
@@ -137,3 +139,24 @@ def _claims(assertion: str) -> dict[str, Any]:
         )
     except (jwt.PyJWTError, ValueError, TypeError):
         raise AccessRefused from None
+
+
+class CloudflareSockets:
+    """ASGI middleware, inside the session's: a wrong header opens no websocket, nor one of another's session."""
+
+    def __init__(self, application: Application) -> None:
+        self.application = application
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        assertion = request_of(scope).headers.get(HEADER) if settings.CF_ACCESS_TEAM_URL else None
+        if assertion is None or await database_sync_to_async(_admits)(assertion, scope["user"]):
+            await self.application(scope, receive, send)
+        else:
+            await deny(scope, receive, send, status=403)
+
+
+def _admits(assertion: str, signed_in: Requester) -> bool:
+    try:
+        return user_of_assertion(assertion, signed_in=signed_in) == signed_in
+    except DomainError:
+        return False
