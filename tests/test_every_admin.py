@@ -19,8 +19,9 @@ from django_celery_beat.models import ClockedSchedule, CrontabSchedule, Interval
 
 from carts.models import Cart, Rental
 from carts.tests.factories import make_cart, make_rental
+from core import audit
 from core.admin.base import LedgerAdmin, ReadOnly, ScopedAdmin
-from core.models import OutboxMessage, StateChange
+from core.models import AuditEntry, OutboxMessage, StateChange
 from devices.models import (
     Command,
     Controller,
@@ -44,6 +45,7 @@ EVERY = sorted(admin.site._registry.values(), key=lambda each: each.opts.label)
 EVERY_ADMIN = pytest.mark.parametrize("each", EVERY, ids=lambda each: each.opts.label)
 QUERY_BUDGET = 16
 MADE_ELSEWHERE = {
+    AuditEntry,
     Command,
     EnrolmentCode,
     InboundMessage,
@@ -87,6 +89,11 @@ def _task() -> PeriodicTask:
     return PeriodicTask.objects.create(name=f"task {uuid4()}", task="core.sweep_outbox", interval=schedule)
 
 
+def _audit_entry() -> AuditEntry:
+    audit.record("changed", make_branch(), actor=make_user(), before={"name": "Old"}, after={"name": "New"})
+    return AuditEntry.objects.latest("pk")
+
+
 def _invitation() -> Invitation:
     role, chain = Role.objects.get(code="chain_manager"), make_chain()
     return Invitation.objects.create(
@@ -99,6 +106,7 @@ def _role() -> Role:
 
 
 MAKERS: dict[type[models.Model], Callable[[], models.Model]] = {
+    AuditEntry: _audit_entry,
     Branch: make_branch,
     Cart: make_cart,
     Chain: make_chain,
@@ -323,7 +331,7 @@ def _chain_of(row: Any) -> Chain:
     path = type(row).chain_path
     for step in (path[0] if isinstance(path, tuple) else path).split("__"):
         row = row if step == "pk" else getattr(row, step)
-    return row
+    return row if isinstance(row, Chain) else Chain.objects.get(pk=row)
 
 
 def test_search_finds_rows_of_every_searched_list(manager: Client) -> None:
