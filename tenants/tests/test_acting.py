@@ -133,9 +133,7 @@ def test_what_is_theirs_alone_stays_closed(erin: Client, people: People, path: s
     assert {answer.status_code for answer in answers} == {403}
 
 
-def test_what_is_theirs_alone_would_open_control(
-    erin: Client, people: People, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_theirs_alone_would_open_control(erin: Client, people: People, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the list of private pages alice's security page opens: the test above can fail."""
     monkeypatch.setattr("tenants.middleware.PRIVATE", ("/nowhere",))
     act(erin, people.alice)
@@ -244,7 +242,10 @@ def test_token_can_not_act(people: People) -> None:
 
 
 def test_acting_is_not_begun_when_it_can_not_be_told(
-    erin: Client, people: People, monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
+    erin: Client,
+    people: People,
+    monkeypatch: pytest.MonkeyPatch,
+    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
 ) -> None:
     def broken(*args: object, **more: object) -> None:
         raise RuntimeError("no audit")
