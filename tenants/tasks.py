@@ -6,6 +6,7 @@ from celery import shared_task
 
 from core.schedule import periodic
 from tenants import services
+from tenants.services.accounts import forget_unproved_accounts
 from tenants.services.links import forget_old_links
 from tenants.services.otp import forget_old_challenges
 from tenants.services.registration import forget_old_registrations
@@ -19,9 +20,10 @@ periodic("tenants.sweep_retention", timedelta(days=1))
 
 @shared_task(name="tenants.sweep_sign_in")
 def sweep_sign_in() -> None:
-    """Forget codes, links, sessions and tokens that can't be used any more."""
+    """Forget codes, accounts nobody proved, links, sessions and tokens that can't be used any more."""
     forget_old_challenges()
     forget_old_registrations()
+    forget_unproved_accounts()
     forget_old_links()
     forget_old_tokens()
     forget_old_sessions()

@@ -29,6 +29,7 @@ ACTIONS = {
     "carts:cart-maintenance",
     "carts:cart-restore",
     "tenants:sign-out",
+    "tenants:phone-resend",
 }
 VERBS = (
     "unlock",

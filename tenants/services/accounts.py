@@ -1,13 +1,20 @@
 """Accounts people make and keep themselves: signing up, proving an address, a password. allauth's flows end here."""
 
+from datetime import timedelta
+
 from allauth.account.models import EmailAddress
+from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX
 from django.db import IntegrityError, transaction
+from django.db.models import Exists, OuterRef
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from core.errors import InvalidInput
-from core.rows import note, save_row
+from core.rows import delete_row, note, save_row
 from tenants.models import User
 from tenants.services.sessions import sign_out_everywhere
+
+KEPT_UNPROVED = timedelta(days=7)
 
 
 def register_person(*, email: str, password: str, name: str, language: str) -> User:
@@ -54,6 +61,22 @@ def change_password(*, user: User, password: str) -> None:
         sign_out_everywhere(user.pk)
         note("password changed", user, actor=user)
     user.refresh_from_db(fields=["token_version", "access_version"])
+
+
+def forget_unproved_accounts() -> int:
+    """Delete accounts that somebody signed up for and never proved: the address may be a stranger's.
+
+    Not those that staff made, which have no password, nor those that were given a role meanwhile.
+    """
+    made_long_ago = User.objects.filter(created_at__lt=timezone.now() - KEPT_UNPROVED, last_login=None, phone=None)
+    proved = EmailAddress.objects.filter(user=OuterRef("pk"), verified=True)
+    forgotten = 0
+    for user in made_long_ago.filter(~Exists(proved), grants=None).exclude(
+        password__startswith=UNUSABLE_PASSWORD_PREFIX
+    ):
+        delete_row(user, actor="clock")
+        forgotten += 1
+    return forgotten
 
 
 def _taken() -> InvalidInput:

@@ -1,18 +1,23 @@
 """Making an account: the code, known addresses, those who wait with somebody else's."""
 
+from datetime import timedelta
+
 import httpx
 import pytest
 from allauth.account.models import EmailAddress
 from django.db import connection
 from django.test import Client
+from django.utils import timezone
 from pytest_django import Settings
 
 from core.models import AuditEntry
 from core.tests.race import race
 from tenants import access
+from tenants.enums import RoleCode
 from tenants.models import Grant, User
 from tenants.services import accounts
-from tenants.tests.factories import make_user
+from tenants.services.accounts import forget_unproved_accounts
+from tenants.tests.factories import People, make_grant, make_user
 from tenants.tests.mailbox import PASSWORD, code_in, is_signed_in, make_known, other_than, received
 
 NEW = "new@example.com"
@@ -213,3 +218,17 @@ def test_mail_goes_out_of_no_transaction(mail: httpx.Client, monkeypatch: pytest
         Client().post(path, {"email": "known@example.com"})
 
     assert sent == [False] * 3
+
+
+def test_accounts_nobody_proved_are_forgotten_after_a_week(people: People, mail: httpx.Client) -> None:
+    for email in ("old@example.com", "young@example.com", "given@example.com"):
+        sign_up(Client(), email)
+    make_known("proved@example.com")
+    make_grant(user=User.objects.get(email="given@example.com"), role=RoleCode.BRANCH_MANAGER, branch=people.branch)
+    before = User.objects.count()
+    User.objects.exclude(email="young@example.com").update(created_at=timezone.now() - timedelta(days=8))
+
+    assert forget_unproved_accounts() == 1
+
+    assert User.objects.count() == before - 1
+    assert not User.objects.filter(email="old@example.com").exists()
