@@ -30,6 +30,8 @@ ACTIONS = {
     "carts:cart-restore",
     "tenants:sign-out",
     "tenants:phone-resend",
+    "tenants:my-data-download",
+    "tenants:my-data-delete",
 }
 VERBS = (
     "unlock",

@@ -94,6 +94,8 @@ class Cluster:
             "unix_socket_directories": "",
             "max_connections": "200",
             "log_min_messages": "warning",
+            # Without the detail of a refused row, which names the address or the number that was there already.
+            "log_error_verbosity": "terse",
             **self.settings,
         }
         arguments = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
