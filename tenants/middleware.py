@@ -46,7 +46,7 @@ OPEN_TO_ALL = (
 LEAVING = ("/auth/leave", "/auth/sign-out", "/i18n/")
 # What is another's alone, whoever acts as them: everything below but the ways out and home.
 PRIVATE = ("/auth/", "/api/auth/")
-HARMLESS = (*LEAVING, "/auth/home")
+HARMLESS = (*LEAVING, "/auth/home", "/api/auth/me")
 SEEN_EVERY = timedelta(minutes=5)
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 

@@ -60,11 +60,12 @@ class CloudflareAuthentication(SessionAuthentication):
 
 
 class IsThemselves(IsAuthenticated):
-    """A person who signed in, not one of their programs: what concerns the account is not for a personal token."""
+    """A person who signed in: what concerns the account is neither for their programs nor for who acts as them."""
 
     def has_permission(self, request: Request, view: "APIView") -> bool:
-        allowed = super().has_permission(request, view)
-        return allowed and isinstance(request.user, User) and request.user.powers.scopes is None
+        if not super().has_permission(request, view) or not isinstance(request.user, User):
+            return False
+        return request.user.powers.scopes is None and request.user.powers.behind is None
 
 
 class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]

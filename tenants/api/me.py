@@ -78,7 +78,7 @@ def _described(user: User) -> dict[str, Any]:
     return {
         "id": user.pk,
         "email": user.email,
-        "phone": user.phone,
+        "phone": user.masked_phone or None if powers.behind else user.phone,
         "name": user.name,
         "language": user.language,
         "second_factor": powers.second_factor,

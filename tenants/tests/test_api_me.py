@@ -79,13 +79,21 @@ def test_me_seen_as_another_role(people: People, client: Client) -> None:
     assert [each["branch"] for each in answer["grants"]] == [str(people.branch.pk)]
 
 
-def test_me_of_somebody_else_is_theirs_alone(people: People, client: Client) -> None:
+def test_me_while_acting_as_somebody_tells_so_and_changes_nothing(people: People, client: Client) -> None:
+    User.objects.filter(pk=people.alice.pk).update(phone="+972521234567")
     sign_in(client, people.erin)
     session = client.session
     session[ACTING_AS] = acting_entry(people.alice)
     session.save()
 
-    problem(client.get("/api/auth/me"), 403)
+    answer = me(client)
+
+    assert (answer["id"], answer["acting"]) == (str(people.alice.pk), str(people.erin.pk))
+    assert answer["phone"].endswith("4567")
+    assert "52123" not in answer["phone"]
+    problem(client.patch("/api/auth/me", {"name": "X"}, content_type="application/json"), 403)
+    problem(client.get("/api/auth/tokens"), 403)
+    assert User.objects.get(pk=people.alice.pk).name == "Alice"
 
 
 def test_people_change_their_name_and_language_and_nothing_else(people: People) -> None:
