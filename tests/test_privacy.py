@@ -21,9 +21,9 @@ from core import audit, privacy
 from core.errors import DomainError, Unavailable
 from core.models import AuditEntry, StateChange
 from core.privacy import declared, personal_of
-from tenants.models import Erasure, User
+from tenants.models import Erasure, Invitation, User
 from tenants.services import erase_person, export_person, reapply_erasures
-from tenants.tests.factories import People, make_people
+from tenants.tests.factories import People, make_people, make_user
 from tenants.tests.signing_in import sign_in
 from tests.privacy_world import Known, make_known
 
@@ -175,6 +175,19 @@ def test_address_somebody_merely_typed_opens_no_invitation(people: People, dora:
 
     data = told(people.alice)[1]["data"]
     assert (data["tenants.invitation"], data["tenants.registration"]) == ([], [])
+
+
+def test_account_that_waits_for_its_proof_owns_no_invitation(people: People, neighbour: Known) -> None:
+    """Anybody may ask for an account with another's address; what was sent there is not theirs to read or delete."""
+    User.objects.filter(pk=neighbour.user.pk).update(email="nikos@example.com")
+    EmailAddress.objects.filter(email="nikolaos@example.com").delete()
+    waiting = make_user(email="nikolaos@example.com")
+    EmailAddress.objects.create(user=waiting, email="nikolaos@example.com", verified=False)
+
+    assert told(waiting)[1]["data"]["tenants.invitation"] == []
+    erase_person(user=waiting, actor=people.erin)
+
+    assert Invitation.objects.filter(email="nikolaos@example.com").exists()
 
 
 def everywhere(marks: tuple[str, ...]) -> set[str]:
