@@ -4,6 +4,7 @@ import logging
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.internal.flows.login import record_authentication
 from allauth.account.models import EmailAddress
 from allauth.core import context
 from allauth.core.exceptions import ImmediateHttpResponse
@@ -26,6 +27,7 @@ from core.mail import send_message
 from core.rows import note
 from core.secrets import decrypt, encrypt
 from core.views import error_page, say
+from tenants.browsers import name_of
 from tenants.models import User
 from tenants.proof import missing_proof
 from tenants.services.accounts import change_password, prove_address, register_person
@@ -91,6 +93,9 @@ class AccountAdapter(DefaultAccountAdapter):
         except InvalidInput as error:
             messages.error(request, say(error))
             return False
+        if not request.user.is_authenticated:
+            # Signing in or up, they typed a code from that mail.
+            record_authentication(request, user, method="code")
         if before and before != email_address.email:
             self.send_notification_mail(
                 "account/email/email_changed", user, {"to_email": email_address.email}, email=before
@@ -145,6 +150,10 @@ class MfaAdapter(DefaultMFAAdapter):
 
     def decrypt(self, encrypted_text: str) -> str:
         return decrypt(encrypted_text, place=MFA_PLACE)
+
+    def generate_authenticator_name(self, user: User, type: str) -> str:
+        """A key is mostly made on what it is kept on."""
+        return name_of(context.request.headers.get("User-Agent", ""))
 
 
 class SocialAccountAdapter(DefaultSocialAccountAdapter):

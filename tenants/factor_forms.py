@@ -23,8 +23,8 @@ _ATTESTATION = ("clientDataJSON", "attestationObject")
 _BASE64URL = re.compile(r"[A-Za-z0-9_=-]+")
 
 
-def _code_field(label: Any, help_text: Any = "") -> forms.CharField:
-    attributes = {"autocomplete": "one-time-code", "inputmode": "numeric", "class": "code", "autofocus": True}
+def _code_field(label: Any, help_text: Any = "", **more: Any) -> forms.CharField:
+    attributes = {"autocomplete": "one-time-code", "inputmode": "numeric", "class": "code", **more}
     return forms.CharField(label=label, help_text=help_text, max_length=20, widget=forms.TextInput(attributes))
 
 
@@ -32,7 +32,7 @@ class _GivesCode(forms.Form):
     """A code of the app or a recovery code; goes before one of allauth's forms."""
 
     user: User
-    code = _code_field(_("Code"), _("The 6 digits your app shows now, or one of your recovery codes."))
+    code = _code_field(_("Code"), _("The 6 digits your app shows now, or one of your recovery codes."), autofocus=True)
 
     def clean_code(self) -> str:
         code: str = self.cleaned_data["code"]

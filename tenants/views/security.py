@@ -12,6 +12,7 @@ from django.contrib import messages
 from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_required
 from django.db.models import QuerySet
+from django.forms.boundfield import BoundWidget
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -23,7 +24,7 @@ from core.errors import InvalidInput, NotFound
 from tenants import access
 from tenants.browsers import name_of
 from tenants.models import BrowserSession, PersonalToken, User
-from tenants.permission_words import known_permissions
+from tenants.permission_words import known_permissions, permission_words, resource_words
 from tenants.services.browser_sessions import end_other_sessions, end_session
 from tenants.services.personal_tokens import create_personal_token, may_carry, revoke_personal_token, tokens_of
 from tenants.session_store import hash_of
@@ -94,7 +95,9 @@ def end_others(request: HttpRequest) -> HttpResponse:
 @way_in
 def tokens(request: HttpRequest) -> HttpResponse:
     """The keys of one's programs."""
-    return render(request, "tenants/tokens.html", {"tokens": tokens_of(access.person(request.user))})
+    rows = tokens_of(access.person(request.user))
+    shown = [{"row": row, "may": ", ".join(permission_words(scope) for scope in row.scopes)} for row in rows]
+    return render(request, "tenants/tokens.html", {"tokens": shown})
 
 
 @require_http_methods(["GET", "POST"])
@@ -118,15 +121,17 @@ def create_token(request: HttpRequest) -> HttpResponse:
     return render(request, "tenants/token_create.html", {"form": form})
 
 
-@require_POST
+@require_http_methods(["GET", "POST"])
 @login_required
 @way_in
 def revoke_token(request: HttpRequest, token_id: UUID) -> HttpResponse:
-    """End one of one's tokens."""
+    """Ask, then end one of one's tokens."""
     user = access.person(request.user)
     token = PersonalToken.objects.filter(user=user, pk=token_id).first()
     if token is None:
         raise NotFound
+    if request.method == "GET":
+        return render(request, "tenants/token_revoke.html", {"token": token})
     revoke_personal_token(token=token, actor=user)
     messages.success(request, _("The token is revoked. Programs that use it are refused from now on."))
     return redirect("tenants:tokens")
@@ -149,9 +154,14 @@ class TokenForm(forms.Form):
 
     def __init__(self, user: User, data: Any = None) -> None:
         super().__init__(data)
-        held = sorted({each for each in known_permissions() | access.OWN if may_carry(user, each)})
-        groups = groupby(held, key=lambda name: name.partition(":")[0])
-        self.fields["scopes"].choices = [(group, [(each, each) for each in members]) for group, members in groups]  # type: ignore[attr-defined]  # a choice field
+        held = sorted(each for each in known_permissions() | access.OWN if may_carry(user, each))
+        self.fields["scopes"].choices = [(each, permission_words(each)) for each in held]  # type: ignore[attr-defined]  # a choice field
+
+    def groups(self) -> list[tuple[str, list[BoundWidget], bool]]:
+        """(resource, its boxes, whether one is ticked)."""
+        boxes = groupby(self["scopes"], key=lambda box: str(box.data["value"]).partition(":")[0])
+        found = [(resource_words(resource), list(members)) for resource, members in boxes]
+        return [(words, members, any(box.data["selected"] for box in members)) for words, members in found]
 
     def show(self, error: InvalidInput) -> None:
         """Put what a service refused beside its field."""

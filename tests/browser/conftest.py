@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, StorageState, expect, sync_playwr
 
 from deploy.stack.layout import Ports
 from tests.browser.shop import Shop
-from tests.browser.windows import DEADLINE_MS, Windows, type_code
+from tests.browser.windows import DEADLINE_MS, Windows, set_up_app, type_code
 from tests.running_stack import RunningStack, running_stack, wait_until
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -56,13 +56,14 @@ def stack(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture(scope="package")
 def manager_state(browser: Browser, stack: RunningStack) -> StorageState:
-    """A manager's signed-in session, from the link that the stack printed; it works once."""
+    """A manager's session, from the link that the stack printed, which works once, and with a second factor set up."""
     link = re.search(r"manager\s+(\S+)", stack.output.read_text())
     assert link
     context = browser.new_context()
     page = context.new_page()
     page.goto(link.group(1))
     page.get_by_role("button", name="Sign in").click()
+    set_up_app(page)
     expect(page).to_have_url(re.compile(r"/control/branches/"))
     state = context.storage_state()
     context.close()

@@ -1,6 +1,11 @@
 """Browser windows that note whatever goes wrong in them, and what tests ask of a page."""
 
+import base64
+import hashlib
+import hmac
 import re
+import struct
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -46,7 +51,9 @@ class Windows:
             context.close()
 
     def _note_request(self, url: str) -> None:
-        if not url.startswith((self._shop.web, "data:", "blob:")):
+        # Passkeys belong to names, so that their pages are opened under one.
+        named = self._shop.web.replace("127.0.0.1", "localhost")
+        if not url.startswith((self._shop.web, named, "data:", "blob:")):
             self.wrongs.append(f"request: {url}")
 
     def _note_console(self, kind: str, text: str) -> None:
@@ -68,6 +75,27 @@ def tile(page: Page, cart: int) -> Locator:
     """A cart's tile on the manager's page, found by an id that outlives swaps."""
     number = page.locator(".tile__number").filter(has_text=re.compile(rf"\s{cart}\s*$"))
     return page.locator(f"[id='{page.locator('.tile').filter(has=number).get_attribute('id')}']")
+
+
+def set_up_app(page: Page) -> str:
+    """From the page that asks for a second factor to where it was asked for; the app's secret."""
+    page.get_by_role("link", name="Authenticator app").click()
+    page.locator(".reveal summary").click()
+    secret = page.locator("#totp-secret").inner_text().replace("\n", "").replace(" ", "")
+    page.get_by_label("6-digit code").fill(app_code(secret))
+    page.get_by_role("button", name="Set it up").click()
+    expect(page.locator("#recovery-codes li")).to_have_count(10)
+    page.get_by_role("link", name="I have them").click()
+    return secret
+
+
+def app_code(secret: str, *, steps: int = 0) -> str:
+    """What an authenticator app shows, now or `steps` half minutes later (RFC 6238)."""
+    counter = struct.pack(">Q", int(time.time()) // 30 + steps)
+    digest = hmac.new(base64.b32decode(secret), counter, hashlib.sha1).digest()
+    start = digest[-1] & 15
+    number = struct.unpack(">I", digest[start : start + 4])[0] & 0x7FFFFFFF
+    return f"{number % 10**6:06d}"
 
 
 def type_code(page: Page, code: str) -> None:

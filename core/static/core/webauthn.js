@@ -1,7 +1,7 @@
 /* <form data-webauthn="create|get"> with a hidden [name=credential]: asks the browser for a passkey or security key, then sends it.
  *
  * What to ask for stands in <script type="application/json" id="…"> named by data-options, or comes from data-options-url.
- * [data-webauthn-failed] is shown when the person or the browser declines, [data-webauthn-missing] where it knows no keys.
+ * [data-webauthn-failed] is shown when the person or the browser declines, [data-webauthn-missing] where no keys can be used.
  */
 (() => {
   "use strict";
@@ -63,8 +63,11 @@
     }
   }
 
+  // A key belongs to a name: browsers make none for a bare address.
+  const nameless = /^[\d.]+$|:/.test(location.hostname);
+
   for (const form of document.querySelectorAll("form[data-webauthn]")) {
-    if (!window.PublicKeyCredential) {
+    if (!window.PublicKeyCredential || nameless) {
       form.querySelector("button[type=submit]").hidden = true;
       form.querySelector("[data-webauthn-missing]").hidden = false;
       continue;
