@@ -15,7 +15,6 @@ from django.views.decorators.http import require_POST, require_safe
 
 from core.errors import DomainError
 from core.exports import ExportResponse
-from core.privacy import declared
 from core.views import say
 from tenants import access
 from tenants.models import User
@@ -31,10 +30,9 @@ _ASKED_AT = {Missing.FACTOR: "mfa_reauthenticate", Missing.PASSWORD: "account_re
 @require_safe
 @login_required
 def my_data(request: HttpRequest) -> HttpResponse:
-    """What kinds of rows tell of oneself, and the two things to do about it."""
+    """What is kept about oneself, and the two things to do about it."""
     missing = _missing(request)
     context = {
-        "kinds": sorted({str(model._meta.verbose_name_plural) for model in declared()}),
         "missing": missing,
         "proof_url": f"{reverse(_ASKED_AT[missing])}?{urlencode({'next': request.path})}"
         if missing in _ASKED_AT
