@@ -6,6 +6,7 @@ import contextvars
 import gc
 import os
 from concurrent.futures import ThreadPoolExecutor
+from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
@@ -17,6 +18,7 @@ django.setup(set_prefix=False)
 
 from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
+from django.conf import settings
 from django.core.exceptions import RequestAborted
 from django.core.handlers.asgi import ASGIHandler, get_script_prefix
 from django.core.signals import request_started
@@ -51,15 +53,36 @@ class ThreadsHandler(ASGIHandler):
 
     async def handle(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         try:
-            body = await self.read_body(receive)
+            body, length = await self._read(receive)
         except RequestAborted:
             return
+        # The length it says counts as little as none at all: what was read does, and `core.middleware` judges it.
+        headers = [header for header in scope["headers"] if header[0] != b"content-length"]
+        scope = {**scope, "headers": [*headers, (b"content-length", str(length).encode())]}
         with body:
             response = await self._in_thread(self._respond, scope, body)
             try:
                 await self.send_response(response, send)
             finally:
                 await self._in_thread(response.close)
+
+    async def _read(self, receive: Any) -> tuple[IO[bytes], int]:
+        """The body and its length; of one that is too long, nothing and how much of it came before that was clear."""
+        body = SpooledTemporaryFile(max_size=settings.FILE_UPLOAD_MAX_MEMORY_SIZE)  # noqa: SIM115  closed by the caller
+        length, more = 0, True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                body.close()
+                raise RequestAborted
+            part = message.get("body", b"")
+            length, more = length + len(part), message.get("more_body", False)
+            if length > settings.LARGEST_BODY_BYTES:
+                body.truncate(0)
+                break
+            body.write(part)
+        body.seek(0)
+        return body, length
 
     def _respond(self, scope: dict[str, Any], body: IO[bytes]) -> HttpResponseBase:
         set_script_prefix(get_script_prefix(scope))

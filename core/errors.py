@@ -52,6 +52,14 @@ class InvalidInput(DomainError):
     title = _("Please check what you entered")
 
 
+class TooLarge(DomainError):
+    """More than anybody sends here in earnest."""
+
+    status = 413
+    code = "too-large"
+    title = _("This is too large to send")
+
+
 class TooMany(DomainError):
     """A limit was reached; `retry_after` says for how many seconds."""
 

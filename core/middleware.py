@@ -2,12 +2,17 @@
 
 import re
 from collections.abc import Callable
+from urllib.parse import unquote
 from uuid import uuid4
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import get_language_from_request, override
+from django.utils.translation import gettext_lazy as _
 
+from core.errors import DomainError, InvalidInput, TooLarge
 from core.request_id import current_request_id
+from core.views import refuse
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 _REQUEST_ID = re.compile(r"[A-Za-z0-9-]{8,64}")
@@ -34,6 +39,36 @@ class RequestIdMiddleware:
             current_request_id.reset(token)
         response["X-Request-Id"] = request_id
         return response
+
+
+class PlausibleMiddleware:
+    """Refuses what no browser and no program of ours sends, before anything tries to read it.
+
+    PostgreSQL and the file system can't take NUL; a body above `LARGEST_BODY_BYTES` would fill memory or disk.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        error = _implausible(request)
+        if error is None:
+            return self.get_response(request)
+        with override(get_language_from_request(request)):
+            response = refuse(request, error)
+        # What is still on its way is nobody's to read.
+        response["Connection"] = "close"
+        return response
+
+
+def _implausible(request: HttpRequest) -> DomainError | None:
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    if not (length.isascii() and length.isdigit()):
+        return InvalidInput()
+    if int(length[:18]) > settings.LARGEST_BODY_BYTES:
+        return TooLarge(_("Nothing was changed. Send less at once."))
+    texts = (request.path, unquote(request.META.get("QUERY_STRING", "")), unquote(request.META.get("HTTP_COOKIE", "")))
+    return InvalidInput() if any("\x00" in text for text in texts) else None
 
 
 class SecurityHeadersMiddleware:

@@ -22,7 +22,8 @@ def following(request: HttpRequest, default: str) -> str:
     """Where `next` leads, when that is within this site."""
     asked = request.POST.get("next") or request.GET.get("next") or ""
     safe = url_has_allowed_host_and_scheme(asked, allowed_hosts={request.get_host()}, require_https=request.is_secure())
-    return asked if safe else default
+    # Without the slash it would be read as the name of a page.
+    return asked if safe and asked.startswith("/") else default
 
 
 def way_in(view: View) -> View:
