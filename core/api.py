@@ -25,12 +25,12 @@ logger = logging.getLogger(__name__)
 
 
 class BodyParser(JSONParser):
-    """JSON; what is nested too deeply, or in an encoding nobody knows, is wrong like any other broken body."""
+    """JSON; what is nested too deeply to read is wrong like any other broken body."""
 
     def parse(self, *args: Any, **kwargs: Any) -> Any:
         try:
             return super().parse(*args, **kwargs)
-        except (RecursionError, LookupError):
+        except RecursionError:
             raise exceptions.ParseError from None
 
 

@@ -131,9 +131,7 @@ def test_body_of_rest_that_is_wrong(rest: Client, body: bytes) -> None:
     problem(rest.post("/api/chains", body, content_type=JSON), 400)
 
 
-@pytest.mark.parametrize(
-    "kind", ["text/plain", "application/xml", "", "application/json; charset=utf-42", "multipart/form-data", "\x00"]
-)
+@pytest.mark.parametrize("kind", ["text/plain", "application/xml", "", "multipart/form-data", "\x00"])
 def test_body_of_rest_that_is_no_json(rest: Client, kind: str) -> None:
     response = rest.generic("POST", "/api/chains", b'{"name": "a", "slug": "a"}', content_type=kind)
 
