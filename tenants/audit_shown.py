@@ -23,6 +23,7 @@ from core import audit_words
 from core.audit import HIDDEN
 from core.models import ActorKind, AuditEntry
 from tenants import access
+from tenants.deeds import person_name
 from tenants.models import User
 
 _PERSON, _DEVICE, _CHAIN, _BRANCH = "tenants.user", "devices.device", "tenants.chain", "tenants.branch"
@@ -63,6 +64,11 @@ class Shown:
     place: Named | None
     changes: tuple[Change, ...]
 
+    @property
+    def says_its_kind(self) -> bool:
+        """Whether the name of the thing begins with what it is, as “Cart 14” does."""
+        return self.thing.label.startswith(f"{self.kind} ")
+
 
 @dataclass(slots=True)
 class _Names:
@@ -79,9 +85,7 @@ class _Names:
 
     def look_up(self, actors: Iterable[UUID]) -> None:
         people = User.objects.in_bulk(list(actors))
-        self.actors = {
-            str(pk): _("Erased person") if user.erased_at else user.get_full_name() for pk, user in people.items()
-        }
+        self.actors = {str(pk): person_name(user) for pk, user in people.items()}
         for label, keys in self.wanted.items():
             self._look_up_kind(label, keys)
 
@@ -95,8 +99,7 @@ class _Names:
             wanted |= Q(**{f"{kind.known_by}__in": keys})
         rows = model._default_manager.filter(wanted).select_related(*kind.related)
         for row in access.visible(self.asker, rows, kind.permission) if kind.permission else rows:
-            erased = getattr(row, "erased_at", None)
-            named = Named(_("Erased person")) if erased else Named(kind.name(row), kind.url(row))
+            named = Named(kind.name(row), kind.url(row))
             self.found[label, str(row.pk)] = named
             if kind.known_by:
                 self.found[label, str(getattr(row, kind.known_by))] = named
@@ -170,8 +173,10 @@ def _changes(names: _Names, entry: AuditEntry) -> Iterable[Change]:
     for name in dict.fromkeys([*before, *after]):
         was, now = before.get(name), after.get(name)
         column = _field(entry.entity, name)
-        if not isinstance(entry.before, dict) and now in (None, "", [], {}):
-            continue  # of something new, what it has not is not news
+        if column is not None and column.primary_key:
+            continue
+        if None in (entry.before, entry.after) and (was or now) in (None, "", [], {}):
+            continue  # of something new or gone, what it has not is not news
         label = str(column.verbose_name) if column is not None else audit_words.detail(name)
         if isinstance(was, list) or isinstance(now, list):
             old, new = [str(each) for each in was or ()], [str(each) for each in now or ()]
@@ -195,7 +200,7 @@ def _text(names: _Names, entity: str, name: str, value: Any, column: "models.Fie
         return str(dict(column.flatchoices).get(value, value))
     at = parse_datetime(value) if isinstance(value, str) and "T" in value else None
     if at is not None and timezone.is_aware(at):
-        return formats.date_format(timezone.localtime(at), "SHORT_DATETIME_FORMAT")
+        return formats.date_format(timezone.localtime(at), "j M Y H:i")
     return str(value)
 
 

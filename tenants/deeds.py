@@ -1,6 +1,7 @@
 """What deeds about people and shops are called in the audit; see `core.audit_words`."""
 
 from django.urls import reverse
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from core.audit_words import Kind, Word, tell_deeds, tell_details, tell_kind
@@ -60,6 +61,15 @@ def _branch_page(branch: Branch) -> str:
     return reverse("carts:branch-detail", args=[branch.pk])
 
 
+def person_name(user: User) -> str:
+    """What the audit calls somebody: their name, or just enough of a number or an address to tell two apart."""
+    if user.erased_at:
+        return gettext("Erased person")
+    local, _at, domain = (user.email or "").partition("@")
+    masked = f"{local[:2]}•••@{domain}" if domain else ""
+    return user.name or user.masked_phone or masked or user.client_id or gettext("No name")
+
+
 def _person_page(user: User) -> str:
     return reverse("people:person-detail", args=[user.pk])
 
@@ -82,7 +92,7 @@ def _role_name(role: Role) -> str:
 
 tell_kind("tenants.chain", Kind("chains:view"))
 tell_kind("tenants.branch", Kind("branches:view", name=lambda branch: str(branch.name), url=_branch_page))
-tell_kind("tenants.user", Kind("users:view", name=User.get_full_name, url=_person_page))
+tell_kind("tenants.user", Kind("users:view", name=person_name, url=_person_page))
 tell_kind("tenants.role", Kind("", known_by="code", name=_role_name))
 tell_kind("tenants.grant", Kind("grants:view", related=("role", "chain", "branch"), name=_grant_name))
 tell_kind("tenants.invitation", Kind("grants:view", related=("role", "chain", "branch"), name=_invitation_name))

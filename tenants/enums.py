@@ -61,6 +61,7 @@ SHIPPED_PERMISSIONS: dict[str, list[str]] = {
         "schedules:*",
         "support_access:open",
         "support_access:view",
+        "audit:view",
     ],
     # Who calls is looked up; what they rented where is looked at through support access, which the chain sees.
     RoleCode.SUPPORT: [

@@ -5,8 +5,7 @@ from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.auth import get_user_model
-from django.db.models import CharField, OuterRef, Q, QuerySet, Subquery, Value
-from django.db.models.functions import Coalesce, NullIf
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
@@ -40,12 +39,11 @@ class AuditEntryAdmin(LedgerAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """With the names of people as they are now: none of somebody who was erased."""
-        named = Coalesce(NullIf("name", Value("")), "email", output_field=CharField())
-        people = get_user_model()._default_manager.annotate(called=named)
+        people = get_user_model()._default_manager.exclude(name="")
         rows = super().get_queryset(request)
         named_rows: QuerySet[Any] = rows.annotate(
-            who_name=Subquery(people.filter(pk=OuterRef("actor_id")).values("called")[:1]),
-            behind_name=Subquery(people.filter(pk=OuterRef("behind_id")).values("called")[:1]),
+            who_name=Subquery(people.filter(pk=OuterRef("actor_id")).values("name")[:1]),
+            behind_name=Subquery(people.filter(pk=OuterRef("behind_id")).values("name")[:1]),
         )
         return named_rows
 

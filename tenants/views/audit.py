@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, QueryDict
 from django.shortcuts import render
+from django.utils import formats
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
@@ -66,7 +67,7 @@ def audit_page(request: HttpRequest) -> HttpResponse:
         "actions": _choices({code: word.text for code, word in audit_words.deeds().items()}),
         "kinds": audit_words.kinds(),
         "places": place_choices(directory.places(asker, audit_trail.VIEW)),
-        "most": MOST_ROWS,
+        "most": formats.number_format(MOST_ROWS, force_grouping=True),
     }
     return render(request, "tenants/audit.html", context)
 

@@ -1,5 +1,7 @@
 """`make manage`: only the command's own output."""
 
+import subprocess
+
 import pytest
 
 from deploy.stack.__main__ import _manage
@@ -25,3 +27,18 @@ def test_manage_logs_when_asked_to(capfd: pytest.CaptureFixture[str], monkeypatc
     output, log = capfd.readouterr()
     assert output == "answer\n"
     assert "noise" in log
+
+
+@pytest.mark.parametrize(("command", "role"), [("migrate", "owner"), ("check", "application")])
+def test_only_migrating_is_done_as_the_owner(monkeypatch: pytest.MonkeyPatch, command: str, role: str) -> None:
+    ran: list[str] = []
+
+    def note(*arguments: object, env: dict[str, str], **options: object) -> subprocess.CompletedProcess[str]:
+        ran.append(env["DATABASE_URL"])
+        return subprocess.CompletedProcess([], 0)
+
+    monkeypatch.setattr(subprocess, "run", note)
+
+    _manage([command], {"DATABASE_URL": "application"}, {"DATABASE_URL": "owner"})
+
+    assert ran == [role]

@@ -7,13 +7,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 
 from deploy.stack import postgres
+from deploy.stack.application import Application
 from deploy.stack.layout import HOST, ROOT, Layout, Ports
-from deploy.stack.postgres import VOLATILE, Cluster
+from deploy.stack.postgres import APPLICATION, OWNER, VOLATILE, Cluster
 from deploy.stack.process import Process
 from deploy.stack.servers import Servers
 from deploy.stack.supervisor import Supervisor
@@ -50,6 +52,56 @@ def test_postgres_refuses_a_wrong_password(running: Cluster) -> None:
 
 def test_postgres_database_is_made_once(running: Cluster) -> None:
     assert running.create_database() is False
+
+
+def test_application_role_is_made_once_and_owns_nothing(running: Cluster) -> None:
+    """A cluster of an earlier version has the database and no such role."""
+    with pytest.raises(psycopg.OperationalError):
+        psycopg.connect(running.app_url)
+
+    assert (running.create_application_role(), running.create_application_role()) == (True, False)
+
+    with psycopg.connect(running.app_url) as application:
+        assert application.execute("SELECT current_user").fetchone() == (APPLICATION,)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            application.execute("CREATE TABLE mine (one int)")
+
+
+def test_owner_may_try_what_the_application_can_do_and_not_the_other_way_round(running: Cluster) -> None:
+    running.create_application_role()
+
+    with psycopg.connect(running.url) as owner:
+        owner.execute("SET ROLE cartwise_app")
+    with psycopg.connect(running.app_url) as application, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        application.execute("SET ROLE cartwise")
+
+
+def test_processes_run_as_the_application_and_what_migrates_as_the_owner(folder: Path) -> None:
+    layout = Layout(folder)
+    layout.create()
+    servers = Servers.plan(layout, {})
+    application = Application.plan(layout, servers, {})
+
+    with application.web_socket:
+        roles = {
+            service.name: urlsplit(service.environment["DATABASE_URL"]).username
+            for service in (application.web(), application.bridge(), *application.background())
+        }
+        prepare = application.prepare(enrol=False)
+
+    assert roles == dict.fromkeys(("web", "bridge", "worker", "beat"), APPLICATION)
+    assert urlsplit(prepare.environment["DATABASE_URL"]).username == OWNER
+    assert prepare.environment["DATABASE_APP_ROLE"] == APPLICATION
+
+
+def test_database_of_ones_own_is_used_as_it_is(folder: Path) -> None:
+    layout, given = Layout(folder), {"DATABASE_URL": "postgresql://db.example/x"}
+    layout.create()
+    application = Application.plan(layout, Servers.plan(layout, given), given)
+
+    with application.web_socket:
+        assert "DATABASE_APP_ROLE" not in application.environment
+        assert application.as_owner == {}
 
 
 def test_postgres_keeps_its_data_over_a_restart(running: Cluster, supervisor: Supervisor, folder: Path) -> None:
