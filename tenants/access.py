@@ -270,11 +270,10 @@ def covers(held: Held, thing: object) -> bool:
 
 
 def _lies_in(thing: object, name: str, key: UUID | None) -> bool:
-    model = type(thing)
-    if isinstance(thing, models.Model) and getattr(model, "many_places", False):
-        condition = _any_of(paths(model, name), frozenset({key} - {None}))
-        return bool(model._default_manager.filter(condition, pk=thing.pk).exists())
-    return any(walk(thing, path) == key for path in paths(model, name))
+    if isinstance(thing, models.Model) and getattr(thing, "many_places", False) and key is not None:
+        condition = _any_of(paths(type(thing), name), frozenset((key,)))
+        return type(thing)._default_manager.filter(condition, pk=thing.pk).exists()
+    return any(walk(thing, path) == key for path in paths(type(thing), name))
 
 
 def _any_of(paths: tuple[str, ...], keys: frozenset[UUID]) -> Q:

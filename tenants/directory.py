@@ -80,7 +80,7 @@ def _in_state(rows: QuerySet[User], state: str) -> QuerySet[User]:
     if state == "closed":
         return rows.filter(is_active=False)
     if state == "no-factor":
-        return rows.filter(is_active=True, has_factor=False)
+        return rows.filter(Q(("has_factor", False)), is_active=True)
     return rows
 
 

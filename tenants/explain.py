@@ -116,8 +116,8 @@ def _ended(user: User, permission: str, thing: object, asker: User) -> Iterator[
 
 def _ended_by(row: AuditEntry, permission: str) -> Reason | None:
     taken = row.action == "deleted"
-    roles = Role.objects.filter(pk=row.before.get("role")) if taken else Role.objects.filter(code=row.after.get("role"))
-    role = roles.first()
+    told = (row.before if taken else row.after) or {}
+    role = Role.objects.filter(**{"pk" if taken else "code": told.get("role")}).first()
     if role is None:
         return None
     # The audit tells the chain of a branch too; it was held on the branch.

@@ -47,7 +47,7 @@ class Kind:
         fields = list(self.admin.get_search_fields(request))
         if not access.may(asker, "users:contact"):
             fields = [field for field in fields if field.rpartition("__")[2] != "email"]
-        looks = [Q((_look_up(field), term)) for field in fields] if term else []
+        looks: list[Any] = [(_look_up(field), term) for field in fields] if term else []
         try:
             rows = self._seen(asker).filter(Q.create(looks, connector=Q.OR)) if looks else self._seen(asker)
             return list(rows.distinct()[:MOST_FOUND])

@@ -31,6 +31,16 @@ ACTIONS = {
     "people:audit-export",
     "people:person-export",
     "tenants:sign-out",
+    "tenants:leave",
+    "tenants:session-end",
+    "tenants:sessions-end-others",
+    "people:invitation-resend",
+    "people:invitation-withdraw",
+    "people:grant-give",
+    "people:grant-take",
+    "people:person-export",
+    "people:audit-export",
+    "people:support-access-end",
     "tenants:phone-resend",
     "tenants:my-data-download",
     "tenants:my-data-delete",
@@ -45,6 +55,14 @@ VERBS = (
     "did-not-open",
     "export",
     "sign-out",
+    "leave",
+    "withdraw",
+    "give",
+    "take",
+    "export",
+    "access-end",
+    "session-end",
+    "end-others",
     "assign",
     "register",
 )
@@ -83,6 +101,9 @@ def known() -> dict[str, object]:
         "chain_id": people.chain.pk,
         "device_id": cart.controller.device_id,
         "token": "x" * 43,
+        "user_id": people.alice.pk,
+        "grant_id": people.alice.grants.get().pk,
+        "pk": 1,
     }
 
 
@@ -125,7 +146,12 @@ def test_reading_any_address_changes_nothing(known: dict[str, object]) -> None:
             continue
         with CaptureQueriesContext(connection) as queries:
             response = client.get(reverse(name, kwargs=arguments(pattern, known)))
-        changes = [query["sql"] for query in queries if query["sql"].startswith(("INSERT", "UPDATE", "DELETE"))]
+        # When a session was last used is told every few minutes.
+        changes = [
+            query["sql"]
+            for query in queries
+            if query["sql"].startswith(("INSERT", "UPDATE", "DELETE")) and "tenants_browsersession" not in query["sql"]
+        ]
         if changes:
             written[name] = changes
         if response.status_code >= 500 and name != "healthz":

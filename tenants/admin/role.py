@@ -29,7 +29,7 @@ class RoleForm(AnyModelForm):
         label=_("Permissions"),
         required=False,
         widget=UnfoldAdminCheckboxSelectMultipleWidget(),
-        help_text=_("“*” stands for everything; “carts:*” for everything with carts."),
+        help_text=_("“Everything” also holds for what is added later."),
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

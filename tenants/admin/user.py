@@ -6,7 +6,7 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.contrib import admin
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import reverse
@@ -139,7 +139,8 @@ class FactorFilter(admin.SimpleListFilter):
         return [("yes", _("Set up")), ("no", _("Not set up"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> QuerySet[User]:
-        return queryset.filter(has_factor=self.value() == "yes") if self.value() in ("yes", "no") else queryset
+        wanted = {"yes": True, "no": False}.get(self.value() or "")
+        return queryset if wanted is None else queryset.filter(Q(("has_factor", wanted)))
 
 
 @admin.register(User)

@@ -65,4 +65,4 @@ class ExplainView(APIView):
             }
             for reason in told.reasons
         ]
-        return Response(ExplanationOutput({"allowed": told.allowed, "reasons": reasons}).data)
+        return Response({"allowed": told.allowed, "reasons": reasons})

@@ -92,6 +92,7 @@ def _note_acting(what: str, user: User, actor: User, *, reason: str, until: str 
     """In the audit of every chain where the person holds something; in the platform's alone when they hold nothing."""
     chains = Chain.objects.filter(Q(grants__user=user) | Q(branches__grants__user=user)).distinct()
     after = {"until": until} if until else None
-    for chain in list(chains) or [None]:
+    places: list[Chain | None] = [*chains]
+    for chain in places or [None]:
         audit.record(what, user, actor=actor, after=after, reason=reason, place=chain)
     logger.info(what, extra={"actor": str(actor.pk), "entity_id": str(user.pk)})

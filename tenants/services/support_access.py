@@ -58,7 +58,7 @@ def end_support_access(*, opened: SupportAccess, actor: User) -> None:
         row = SupportAccess.objects.select_for_update().get(pk=opened.pk)
         if not row.in_force:
             return
-        Grant.objects.filter(pk=row.grant_id).delete()
+        Grant.objects.filter(user=row.staff_id, chain=row.chain_id, role__code=RoleCode.SUPPORT_ACCESS).delete()
         access.rights_changed(row.staff_id)
         row.ended_at = timezone.now()
         row.save(update_fields=["ended_at"])

@@ -72,8 +72,7 @@ def stop(request: HttpRequest) -> HttpResponse:
 
 def _signed_in(request: HttpRequest) -> User:
     """Who really sits there."""
-    user: User = getattr(request, "signed_in", request.user)
-    return user
+    return access.person(getattr(request, "signed_in", request.user))
 
 
 def _first_page(request: HttpRequest) -> str:
