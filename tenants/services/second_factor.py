@@ -92,9 +92,10 @@ def step_of(*, secret: str, code: str, after: int = 0) -> int | None:
     return None
 
 
-def add_app(*, user: User, secret: str, step: int, first: bool) -> None:
+def add_app(*, user: User, secret: str, step: int, first: bool) -> list[str]:
     """Set up an authenticator app whose code of this step was just given; that code is used up.
 
+    Returns the recovery codes that come with the first factor; none with another one.
     `first`: the person had no factor when they were asked for proof. Raises `InvalidInput` where there is an app,
     `NotAllowed` where there is a factor by now that was not given.
     """
@@ -105,17 +106,17 @@ def add_app(*, user: User, secret: str, step: int, first: bool) -> None:
         app = TOTP.activate(user, secret).instance
         app.data[_LAST_STEP] = step
         app.save(update_fields=["data"])
-        RecoveryCodes.activate(user)
+        return _codes_with(user)
 
 
-def add_key(*, user: User, name: str, credential: dict[str, Any], first: bool) -> None:
-    """Set up a passkey or security key whose credential was verified. Raises as `add_app` does."""
+def add_key(*, user: User, name: str, credential: dict[str, Any], first: bool) -> list[str]:
+    """Set up a passkey or security key whose credential was verified. Returns and raises what `add_app` does."""
     with _changing(user, "key added"):
         _require_still_first(user, first)
         if Authenticator.objects.filter(user=user, type=Authenticator.Type.WEBAUTHN).count() >= MOST_KEYS:
             raise InvalidInput(_("You have %(most)d keys. Remove one that is not used.") % {"most": MOST_KEYS})
         WebAuthn.add(user, name, credential)
-        RecoveryCodes.activate(user)
+        return _codes_with(user)
 
 
 def rename_key(*, key: Authenticator, name: str) -> None:
@@ -143,13 +144,13 @@ def require_removable(factor: Authenticator) -> None:
         raise NotAllowed(_("Whoever works in the back office keeps one second factor. Add another one first."))
 
 
-def renew_recovery_codes(*, user: User) -> None:
-    """New recovery codes instead of the old ones. Raises `NotAllowed` without a factor."""
+def renew_recovery_codes(*, user: User) -> list[str]:
+    """New recovery codes instead of the old ones, which end. Raises `NotAllowed` without a factor."""
     with _changing(user, "recovery codes renewed"):
         if not owns_second_factor(user):
             raise NotAllowed(_("Recovery codes come with a second factor. Set one up first."))
         Authenticator.objects.filter(user=user, type=Authenticator.Type.RECOVERY_CODES).delete()
-        RecoveryCodes.activate(user)
+        return _codes_with(user)
 
 
 @transaction.atomic
@@ -196,6 +197,13 @@ def _changing(user: User, what: str) -> Iterator[None]:
         hold_account(user)
         yield
         note(what, user, actor=user)
+
+
+def _codes_with(user: User) -> list[str]:
+    if Authenticator.objects.filter(user=user, type=Authenticator.Type.RECOVERY_CODES).exists():
+        return []
+    codes: list[str] = RecoveryCodes.activate(user).get_unused_codes()
+    return codes
 
 
 def _require_still_first(user: User, first: bool) -> None:

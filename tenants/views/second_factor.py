@@ -18,7 +18,7 @@ from allauth.mfa.webauthn.internal.auth import begin_authentication, begin_regis
 from allauth.mfa.webauthn.internal.flows import perform_passwordless_login
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.http import urlencode
@@ -104,9 +104,10 @@ def set_up_app(request: HttpRequest) -> HttpResponse:
     form = SetUpAppForm(user=user, data=request.POST if request.method == "POST" else None)
     if form.is_valid():
         first = not owns_second_factor(user)
-        add_app(user=user, secret=form.secret, step=form.step, first=first)
+        codes = add_app(user=user, secret=form.secret, step=form.step, first=first)
         clear_totp_secret(request)
-        return _added(request, user, first=first, mail="totp_activated", text=_("The authenticator app is set up."))
+        messages.success(request, _("The authenticator app is set up."))
+        return _added(request, user, codes, first=first, mail="totp_activated")
     adapter = get_adapter()
     url = adapter.build_totp_url(user, form.secret)
     picture = base64.b64encode(adapter.build_totp_svg(url).encode()).decode()
@@ -143,8 +144,9 @@ def add_key_page(request: HttpRequest) -> HttpResponse:
     if form.is_valid():
         first = not owns_second_factor(user)
         given = form.cleaned_data
-        add_key(user=user, name=given["name"], credential=given["credential"], first=first)
-        return _added(request, user, first=first, mail="webauthn_added", text=_("The key is set up."))
+        codes = add_key(user=user, name=given["name"], credential=given["credential"], first=first)
+        messages.success(request, _("The key is set up."))
+        return _added(request, user, codes, first=first, mail="webauthn_added")
     options = begin_registration(user, False)
     # A key that can keep the account's name signs in alone; one that can't is still a second factor.
     choice = options["publicKey"].setdefault("authenticatorSelection", {})
@@ -171,33 +173,17 @@ def remove_key(request: HttpRequest, pk: int) -> HttpResponse:
     return _remove(request, _own(request, type=_KEY, pk=pk), mail="webauthn_removed")
 
 
-@require_safe
-@changes_sign_in
-def recovery_codes(request: HttpRequest) -> HttpResponse:
-    """The codes, the first time this page is opened; afterwards how many are left."""
-    codes = _own(request, type=_CODES).wrap()
-    unseen, unused = not codes.did_view, codes.get_unused_codes()
-    codes.mark_as_viewed()
-    context = {
-        "codes": unused if unseen else None,
-        "file": "\n".join(unused) if unseen else "",
-        "left": len(unused),
-        "next": request.session.pop(_AFTER, "") or reverse("tenants:security"),
-    }
-    return render(request, "mfa/recovery_codes.html", context)
-
-
 @require_http_methods(["GET", "POST"])
 @changes_sign_in
-def new_recovery_codes(request: HttpRequest) -> HttpResponse:
-    """Ask, then make new codes; the old ones end."""
+def recovery_codes(request: HttpRequest) -> HttpResponse:
+    """How many are left; make new ones, which end the old ones."""
     user = access.person(request.user)
     if request.method == "POST":
-        renew_recovery_codes(user=user)
+        codes = renew_recovery_codes(user=user)
         account_adapter().send_notification_mail("mfa/email/recovery_codes_generated", user)
-        return redirect("mfa_view_recovery_codes")
+        return _show_codes(request, codes)
     return render(
-        request, "mfa/recovery_codes_new.html", {"left": len(_own(request, type=_CODES).wrap().get_unused_codes())}
+        request, "mfa/recovery_codes.html", {"left": len(_own(request, type=_CODES).wrap().get_unused_codes())}
     )
 
 
@@ -272,15 +258,21 @@ def _own(request: HttpRequest, **which: Any) -> Authenticator:
     return row
 
 
-def _added(request: HttpRequest, user: User, *, first: bool, mail: str, text: str) -> HttpResponse:
+def _added(request: HttpRequest, user: User, codes: list[str], *, first: bool, mail: str) -> HttpResponse:
     """What was set up a moment ago was given as well: the session is confirmed, under a new cookie."""
     if first:
         record_authentication(request, user, method="mfa")
         request.session.cycle_key()
-    messages.success(request, text)
     account_adapter().send_notification_mail(f"mfa/email/{mail}", user)
-    seen = Authenticator.objects.get(user=user, type=_CODES).wrap().did_view
-    return HttpResponseRedirect(reverse("tenants:security" if seen else "mfa_view_recovery_codes"))
+    return _show_codes(request, codes) if codes else redirect("tenants:security")
+
+
+def _show_codes(request: HttpRequest, codes: list[str]) -> HttpResponse:
+    """The one time they are shown: in the answer to what made them."""
+    following = request.session.pop(_AFTER, "") or reverse("tenants:security")
+    return render(
+        request, "mfa/recovery_codes_shown.html", {"codes": codes, "file": "\n".join(codes), "next": following}
+    )
 
 
 def _remove(request: HttpRequest, factor: Authenticator, *, mail: str) -> HttpResponse:
