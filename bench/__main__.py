@@ -1,4 +1,4 @@
-"""`python -m bench [unlock] [start]`: measure, print a table, keep the figures in `bench/results/`."""
+"""`python -m bench [unlock] [start] [access]`: measure, print a table, keep the figures in `bench/results/`."""
 
 import argparse
 import json
@@ -7,7 +7,7 @@ import statistics
 import sys
 from pathlib import Path
 
-from bench import start, unlock
+from bench import access, start, unlock
 from bench.conditions import conditions
 from bench.figures import Series, table
 
@@ -19,17 +19,20 @@ GOALS_S = {"cold": 15.0, "second time": 5.0}
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("what", nargs="*", choices=["unlock", "start", []], help="default: all")
+    parser.add_argument("what", nargs="*", choices=["unlock", "start", "access", []], help="default: all")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--unlocks", type=int, default=102, help="in each round, on each line")
     parser.add_argument("--starts", type=int, default=3)
+    parser.add_argument("--samples", type=int, default=100, help="of each list, in each round")
     parser.add_argument("--dry", action="store_true", help="print only, keep nothing")
     options = parser.parse_args()
-    what = options.what or ["unlock", "start"]
+    what = options.what or ["unlock", "start", "access"]
     if "unlock" in what:
         bench_unlock(options.rounds, options.unlocks, keep=not options.dry)
     if "start" in what:
         bench_start(options.starts, keep=not options.dry)
+    if "access" in what:
+        bench_access(options.rounds, options.samples, keep=not options.dry)
 
 
 def bench_unlock(rounds: int, unlocks: int, *, keep: bool) -> None:
@@ -78,6 +81,19 @@ def bench_start(starts: int, *, keep: bool) -> None:
 
 def _seconds(series: Series) -> dict[str, object]:
     return {"name": series.name, "starts": [round(values[0], 2) for values in series.rounds]}
+
+
+def bench_access(rounds: int, samples: int, *, keep: bool) -> None:
+    facts = conditions()
+    found = access.measure(rounds, samples, say)
+    print(table(["milliseconds", "p50", "p95", "ratio"], access.rows_of(found)))
+    if keep:
+        content = {
+            "conditions": facts,
+            "rounds": rounds,
+            "rows": access.CHAINS * access.BRANCHES_EACH * access.ROWS_EACH,
+        }
+        save("access", {**content, "goal": access.GOAL, "groups": access.as_json(found)})
 
 
 def save(name: str, content: dict[str, object]) -> None:

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from django.urls import URLPattern, URLResolver
 
 
-def named(resolver: URLResolver, namespace: str = "") -> Iterator[tuple[str, URLPattern]]:
-    """(name, pattern) of every address but the admin's, which has tests of its own."""
+def named(resolver: URLResolver, namespace: str = "", *, admin: bool = False) -> Iterator[tuple[str, URLPattern]]:
+    """(name, pattern) of every address; those of the admin, which has tests of its own, only where asked for."""
     for entry in resolver.url_patterns:
         if isinstance(entry, URLPattern):
             yield f"{namespace}{entry.name}", entry
-        elif entry.namespace != "admin":
-            yield from named(entry, f"{namespace}{entry.namespace}:" if entry.namespace else namespace)
+        elif admin or entry.namespace != "admin":
+            inner = f"{namespace}{entry.namespace}:" if entry.namespace else namespace
+            yield from named(entry, inner, admin=admin)

@@ -1,0 +1,232 @@
+"""Sends requests and judges the answers. Nothing a request does lasts: each runs in a savepoint that is undone."""
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.core import mail
+from django.db import connection, models, transaction
+from django.db.models import Q
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from core.places import paths
+from tests.matrix.askers import Asker
+from tests.matrix.cells import TEXT, Ask, Sent, Swap
+from tests.matrix.estate import Side
+
+SENT_AWAY = ("/auth/sign-in", "/auth/second-factor", "/auth/2fa", "/auth/confirm", "/admin/login/")
+CHANGES = ("INSERT", "UPDATE", "DELETE", "WITH", "TRUNCATE", "COPY")
+# They tell of the request, or are counted by it: not of what it asked for.
+UNTOLD = {"x-request-id", "date", "content-length", "set-cookie", "server-timing", "ratelimit", "ratelimit-policy"}
+MAY_BE_DOWN = {"healthz"}  # no bridge, no beat in these tests
+SHORT = 3  # a number of so few digits stands in other numbers too
+_VARYING = (
+    (re.compile(r'(name="csrfmiddlewaretoken" value=|X-CSRFToken&quot;: &quot;|X-CSRFToken": ")"?\w+'), "‹csrf›"),
+    (re.compile(r"\b[A-Za-z0-9]{64}\b"), "‹csrf›"),
+    (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"), "‹uuid›"),
+    (re.compile(r"\b[0-9a-f]{32}\b"), "‹hex›"),
+    (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?"), "‹time›"),
+    (re.compile(r"\d\d:\d\d:\d\d"), "‹time›"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back, whole; and what it cost."""
+
+    status: int
+    headers: Mapping[str, str]
+    text: str
+    queries: tuple[str, ...]
+    error: str = ""
+
+    @property
+    def location(self) -> str:
+        return self.headers.get("location", "")
+
+    @property
+    def refused(self) -> bool:
+        """Sent away, told that it is not there, or asked to sign in first."""
+        asked = self.location.startswith(SENT_AWAY)
+        return self.status in (401, 403, 404) or (self.status in (302, 303) and asked)
+
+
+@dataclass(slots=True)
+class Judge:
+    """One asker's requests, counted; what is wrong is gathered in `wrong`."""
+
+    asker: Asker
+    cells: dict[str, int] = field(default_factory=dict)
+    wrong: list[str] = field(default_factory=list)
+    area: str = ""
+    _nobodys: dict[str, Answer] = field(default_factory=dict)
+    _others: list[Side] = field(default_factory=list)
+    _swaps: dict[Side, Swap] = field(default_factory=dict)
+    _canaries: dict[Side, tuple[str, ...]] = field(default_factory=dict)
+    _digests: dict[Side, tuple[str, tuple[Any, ...], str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._canaries = self.asker.canaries()
+        self._others = [side for side in self.asker.others if side is not self.asker.own]
+        self._swaps = {side: Swap(self.asker.own, side) for side in self._others}
+        for side in self.asker.others:
+            sql, values = _digest_of(side)
+            self._digests[side] = (sql, values, _run(sql, values))
+
+    def own(self, ask: Ask, *, open_to_all: bool = False) -> Answer:
+        """A request for what is their own; nobody else's may be in the answer or be changed by it."""
+        # Who belongs nowhere asks for things of a side that is not theirs either, and may hear what they said.
+        said = {str(value): "‹id›" for value in ask.params.values()}
+        return self._send(_filled(ask, self.asker.own), said, open_to_all=open_to_all)
+
+    def compare(self, ask: Ask, *, open_to_all: bool = False, thoroughly: bool = True) -> None:
+        """The same request with somebody else's in it, and with nobody's: the answers must be the same.
+
+        Not `thoroughly`, for methods that are not taken: with one side, and all of the address at once.
+        """
+        for other in self._others if thoroughly else self._others[-1:]:
+            swapped = list(self._swaps[other](ask))
+            for with_theirs, with_nobodys, sent in swapped if thoroughly else swapped[-1:]:
+                theirs = self._send(_filled(with_theirs, self.asker.own), sent, open_to_all=open_to_all)
+                if open_to_all:
+                    continue
+                key = repr((with_nobodys.address, with_nobodys.method, with_nobodys.body))
+                if key not in self._nobodys:
+                    self._nobodys[key] = self._send(_filled(with_nobodys, self.asker.own), sent)
+                nobodys = self._nobodys[key]
+                for said in differences(theirs, nobodys, sent):
+                    self._blame(with_theirs, f"tells {other.canary} from nobody: {said}")
+
+    def _send(self, ask: Ask, sent: Sent, *, open_to_all: bool = False) -> Answer:
+        self.cells[self.area] = self.cells.get(self.area, 0) + 1
+        mail.outbox = []
+        with self.asker.same_cookies(), undone():
+            answer = ask_now(self.asker.program if ask.json else self.asker.browser, ask)
+            if not open_to_all:
+                self._look_for_changes(ask, answer)
+        if answer.status >= 500 and ask.name not in MAY_BE_DOWN:
+            self._blame(ask, f"answers {answer.status} {answer.error}")
+        if not open_to_all:
+            self._look_for_canaries(ask, answer, sent)
+        return answer
+
+    def _look_for_changes(self, ask: Ask, answer: Answer) -> None:
+        if not any(query.lstrip("( ").startswith(CHANGES) for query in answer.queries):
+            return
+        for side, (sql, values, before) in self._digests.items():
+            if _run(sql, values) != before:
+                self._blame(ask, f"changes something of {side.canary}")
+
+    def _look_for_canaries(self, ask: Ask, answer: Answer, sent: Sent) -> None:
+        mails = "".join(f"{each.to}{each.subject}{each.body}" for each in mail.outbox)
+        said = _without(f"{answer.text}{answer.headers}{mails}", sent).lower()
+        for side, canaries in self._canaries.items():
+            if found := [canary for canary in canaries if canary in said]:
+                at = said.index(found[0])
+                self._blame(ask, f"says something of {side.canary}: …{said[max(0, at - 80) : at + 60]!r}")
+
+    def _blame(self, ask: Ask, what: str) -> None:
+        self.wrong.append(f"{self.asker.name}: {ask}: {what}")
+
+
+def differences(theirs: Answer, nobodys: Answer, sent: Sent) -> Iterator[str]:
+    """In what two answers differ, but for what was sent and what differs every time."""
+    if theirs.status != nobodys.status:
+        yield f"status {theirs.status} and {nobodys.status}"
+        return
+    one, other = settled(theirs.text, sent), settled(nobodys.text, sent)
+    if one != other:
+        at = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+        yield f"body …{one[max(0, at - 40) : at + 60]!r} and …{other[max(0, at - 40) : at + 60]!r}"
+    headers = [{k: settled(v, sent) for k, v in a.headers.items() if k not in UNTOLD} for a in (theirs, nobodys)]
+    if headers[0] != headers[1]:
+        yield f"headers {sorted(set(headers[0].items()) ^ set(headers[1].items()))}"
+    if len(theirs.queries) != len(nobodys.queries):
+        longer = max(theirs.queries, nobodys.queries, key=len)
+        yield f"{len(theirs.queries)} and {len(nobodys.queries)} queries, the last {longer[-1][:200]!r}"
+
+
+def settled(text: str, sent: Sent) -> str:
+    """Without what differs every time."""
+    text = _without(text, sent)
+    for pattern, instead in _VARYING:
+        text = pattern.sub(instead, text)
+    for value in (each for each in sent if len(each) <= SHORT):
+        text = re.sub(rf"(?<![0-9]){re.escape(value)}(?![0-9])", sent[value], text)
+    return text
+
+
+def _without(text: str, sent: Sent) -> str:
+    for value in sorted((each for each in sent if len(each) > SHORT), key=len, reverse=True):
+        text = text.replace(value, sent[value]).replace(value.upper(), sent[value])
+    return text
+
+
+def _filled(ask: Ask, side: Side) -> Ask:
+    """Where nobody put somebody else's text in, the own stands."""
+    if not any(value == TEXT for _, value in ask.query):
+        return ask
+    query = tuple((name, side.canary if value == TEXT else value) for name, value in ask.query)
+    return Ask(ask.name, ask.method, ask.params, query, ask.body, ask.json, ask.rows, ask.path)
+
+
+def ask_now(client: Client, ask: Ask) -> Answer:
+    """Send one request and read the answer to its end."""
+    headers = {"X-Request-Id": "the-matrix"} | ({"Idempotency-Key": "matrix-1"} if ask.json else {})
+    kwargs: dict[str, Any] = {"headers": headers}
+    if ask.body is not None and ask.json:
+        kwargs |= {"data": ask.body, "content_type": "application/json"}
+    elif ask.body is not None:
+        data: dict[str, list[str]] = {}
+        for name, value in ask.body:
+            data.setdefault(name, []).append(str(value))
+        kwargs["data"] = data
+    connection.queries_log.clear()
+    with CaptureQueriesContext(connection) as queries:
+        response = getattr(client, ask.method.lower())(ask.address, **kwargs)
+        content = b"".join(response.streaming_content) if response.streaming else response.content
+    headers = {name.lower(): value for name, value in response.items()}
+    sql = tuple(query["sql"] for query in queries.captured_queries)
+    error = repr(response.exc_info[1])[:300] if getattr(response, "exc_info", None) else ""
+    return Answer(response.status_code, headers, content.decode("utf-8", "replace"), sql, error)
+
+
+@contextmanager
+def undone() -> Iterator[None]:
+    """A savepoint that is rolled back; durable blocks inside take it for a test's own."""
+    block = transaction.atomic()
+    block._from_testcase = True  # type: ignore[attr-defined]
+    hooks = connection.run_on_commit
+    with block:
+        yield
+        transaction.set_rollback(True)
+    connection.run_on_commit = hooks
+
+
+def _digest_of(side: Side) -> tuple[str, tuple[Any, ...]]:
+    """One statement that reads every row of a side."""
+    parts: list[str] = []
+    values: list[Any] = []
+    for model, rows in side.rows.items():
+        condition = Q(pk__in=[row.pk for row in rows])
+        for path in paths(model, "branch_path"):
+            if path != "branches":
+                condition |= Q(**{path: side.branch.pk})
+        keys, parameters = model._base_manager.filter(condition).order_by().values("pk").query.sql_with_params()
+        table, key = model._meta.db_table, model._meta.pk.column
+        parts.append(f'SELECT t::text AS row FROM "{table}" t WHERE t."{key}" IN ({keys})')
+        values.extend(parameters)
+    return f"SELECT string_agg(row, E'\\n' ORDER BY row) FROM ({' UNION ALL '.join(parts)}) every", tuple(values)
+
+
+def _run(sql: str, values: tuple[Any, ...]) -> str:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, values)
+        return hashlib.sha256(str(cursor.fetchone()[0]).encode()).hexdigest()
+
+
+__all__ = ["Answer", "Judge", "ask_now", "differences", "models", "undone"]
