@@ -50,15 +50,6 @@ def next_free_cart(cart: Cart) -> Cart | None:
     return min(others, key=lambda other: abs(other.cart_number - cart.cart_number), default=None)
 
 
-def cart_of_branch(branch_id: UUID, *, cart_number: int | None = None, cart_id: UUID | None = None) -> Cart:
-    """A cart by its number or its id, also of a branch that has closed. Raises `NotFound`."""
-    named = {"cart_number": cart_number} if cart_number is not None else {"pk": cart_id}
-    cart = Cart.objects.filter(branch=branch_id, **named).first()
-    if cart is None:
-        raise NotFound
-    return cart
-
-
 def cart_of_code(public_code: str) -> Cart:
     """The cart whose QR code was scanned. Raises `NotFound`, also for closed branches."""
     rows = Cart.objects.select_related("branch__chain", "controller__device__presence")

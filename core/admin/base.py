@@ -11,7 +11,7 @@ from uuid import UUID
 from django.contrib import messages
 from django.contrib.admin import FieldListFilter, ShowFacets
 from django.contrib.admin.filters import RelatedFieldListFilter
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import Paginator
 from django.db import models
 from django.db.models import Q, QuerySet
@@ -176,6 +176,13 @@ class ScopedAdmin(ButtonPages, Scoped, ThemedAdmin):
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         """With NUL bytes and other nonsense in the address there is no such object either."""
         return None if "\x00" in object_id else super().get_object(request, object_id, from_field)
+
+    def save_form(self, request: HttpRequest, form: Any, change: bool) -> Any:
+        """A row is made or changed where the requester holds that: not where they may only look."""
+        obj = super().save_form(request, form, change)
+        if not self.allows(request, "change" if change else "add", obj):
+            raise PermissionDenied
+        return obj
 
     def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> HttpResponse:
         raise Http404
