@@ -269,7 +269,6 @@ MFA_RATE_LIMITS = False
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_TOTP_ISSUER = "CartWise"
 MFA_TOTP_TOLERANCE = 1
-MFA_RECOVERY_CODES_SHOW_ONCE = True
 MFA_FORMS = {
     "authenticate": "tenants.factor_forms.AuthenticateForm",
     "authenticate_webauthn": "tenants.factor_forms.AuthenticateKeyForm",
@@ -379,6 +378,10 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "core.openapi.tell_refusals",
+    ],
     "ENUM_NAME_OVERRIDES": {
         "CartStatus": "carts.enums.CartStatus",
         "RentalStatus": "carts.enums.RentalStatus",

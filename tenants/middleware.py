@@ -18,7 +18,7 @@ from core.errors import NotAllowed
 from core.views import error_page, problem_body
 from tenants import access
 from tenants.models import BrowserSession, User
-from tenants.requester import limit_session, requester_of
+from tenants.requester import Requester, limit_session, requester_of
 from tenants.services.acting import drop_what_ended
 from tenants.session_store import hash_of
 
@@ -66,9 +66,7 @@ class RequesterMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         with audit.origin(audit.Origin(address=client_address(request) or None)):
-            signed_in = request.user
-            if type(signed_in) is SimpleLazyObject:  # services ask people for their type
-                signed_in = get_user(request)
+            signed_in = _signed_in(request)
             request.signed_in = signed_in  # type: ignore[attr-defined]  # who it is without acting as somebody
             user = requester_of(request.session, signed_in) if signed_in.is_authenticated else signed_in
             if not user.is_authenticated:
@@ -81,6 +79,12 @@ class RequesterMiddleware:
             _note_session(request)
             refusal = _refusal(request, user)
             return refusal or self.get_response(request)
+
+
+def _signed_in(request: HttpRequest) -> Requester:
+    """Without the lazy object that Django puts around them: services ask people for their type."""
+    user: object = request.user
+    return get_user(request) if isinstance(user, SimpleLazyObject) else request.user
 
 
 def _refusal(request: HttpRequest, user: User) -> HttpResponse | None:
