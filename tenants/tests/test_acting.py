@@ -122,7 +122,7 @@ def test_acting_would_go_on_control(erin: Client, people: People, monkeypatch: p
         "/auth/google/connections",
         "/auth/invitation/" + "x" * 43,
         "/auth/see-as",
-        "/api/auth/me",
+        "/api/auth/tokens",
     ],
 )
 def test_what_is_theirs_alone_stays_closed(erin: Client, people: People, path: str) -> None:

@@ -131,9 +131,7 @@ def test_list_is_narrowed_and_sorted_by_its_address(shop: People) -> None:
     assert listed(shop.bob, state="no-factor") == ["Alice", "Bob", "Gina"]
 
 
-@pytest.mark.parametrize(
-    "nonsense", [{"place": "x"}, {"sort": "password"}, {"state": "x"}, {"page": "-3"}, {"q": "\0"}]
-)
+@pytest.mark.parametrize("nonsense", [{"place": "x"}, {"sort": "password"}, {"state": "x"}, {"page": "-3"}])
 def test_nonsense_in_the_address_counts_as_nothing(shop: People, nonsense: dict[str, str]) -> None:
     assert listed(shop.alice, **nonsense) == ["Alice", "Gina"]
 
