@@ -99,9 +99,7 @@ class ButtonPages(AnyAdmin):
 
     def _page_links(self, request: HttpRequest, obj: Any) -> list[dict[str, Any]]:
         links = (*self.links, *offered_links(self.model))
-        found = [
-            (link, link.url(obj)) for link in links if not link.permission or may(request, link.permission, obj)
-        ]
+        found = [(link, link.url(obj)) for link in links if not link.permission or may(request, link.permission, obj)]
         return [{"label": link.label, "url": url, "icon": link.icon} for link, url in found if url]
 
     def _list_links(self, request: HttpRequest, obj: Any) -> list[dict[str, Any]]:

@@ -194,7 +194,8 @@ class UserAdmin(ScopedAdmin):
             run=_reset_second_factor,
             icon="lock_reset",
             question=_(
-                "Their app, keys and recovery codes end, and they are signed out everywhere. Be sure that it is them who ask."
+                "Their app, keys and recovery codes end, and they are signed out everywhere."
+                " Be sure that it is them who ask."
             ),
             done=_("The second factor is reset. They set up a new one when they sign in next."),
             when=owns_second_factor,
