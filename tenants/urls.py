@@ -51,7 +51,7 @@ urlpatterns = [
     path("email", way_in(account.email), name="account_email"),
     path("email/confirm", way_in(account.email_verification_sent), name="account_email_verification_sent"),
     path("password", change_password(account.password_change), name="account_change_password"),
-    path("password/set", way_in(account.password_set), name="account_set_password"),
+    path("password/set", factors.changes_sign_in(account.password_set), name="account_set_password"),
     path("password-reset", way_in(account.password_reset), name="account_reset_password"),
     path(
         "password-reset/confirm",

@@ -218,6 +218,14 @@ def test_phone_code_alone_sets_up_none_control(people: People, client: Client, m
     assert client.get(CONTROL).status_code == 200
 
 
+def test_phone_code_alone_sets_no_password_that_would_prove_more(people: People, client: Client) -> None:
+    sign_in(client, people.dora, second_factor=False, method="phone")
+
+    client.post("/auth/password/set", {"password1": PASSWORD, "password2": PASSWORD})
+
+    assert not User.objects.get(pk=people.dora.pk).has_usable_password()
+
+
 def test_old_sign_in_sets_up_none(people: People, client: Client) -> None:
     sign_in(client, people.alice, second_factor=False)
     age_proofs(client)
