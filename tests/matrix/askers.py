@@ -305,4 +305,5 @@ def asker(world: World, name: str) -> Asker:
     """The one of that name in this world."""
     if name not in world.askers:
         world.askers[name] = ASKERS[name](world)
+        world.askers[name].name = name.replace("_", " ")
     return world.askers[name]

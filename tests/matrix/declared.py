@@ -39,7 +39,6 @@ PAGES: dict[str, dict[str, str]] = {
     "mfa_reauthenticate": FLOWS,
     "mfa_activate_totp": FLOWS,
     "mfa_deactivate_totp": FLOWS,
-    "mfa_view_recovery_codes": {GET: FLOW},
     "mfa_generate_recovery_codes": FLOWS,
     "mfa_list_webauthn": {GET: FLOW},
     "mfa_add_webauthn": FLOWS,

@@ -74,7 +74,7 @@ class Judge:
         self._others = [side for side in self.asker.others if side is not self.asker.own]
         self._swaps = {side: Swap(self.asker.own, side) for side in self._others}
         for side in self.asker.others:
-            sql, values = _digest_of(side)
+            sql, values = _digest_of(side, whole_chain=side.chain.pk != self.asker.own.chain.pk)
             self._digests[side] = (sql, values, _run(sql, values))
 
     def own(self, ask: Ask, *, open_to_all: bool = False) -> Answer:
@@ -207,8 +207,8 @@ def undone() -> Iterator[None]:
     connection.run_on_commit = hooks
 
 
-def _digest_of(side: Side) -> tuple[str, tuple[Any, ...]]:
-    """One statement that reads every row of a side."""
+def _digest_of(side: Side, *, whole_chain: bool) -> tuple[str, tuple[Any, ...]]:
+    """One statement that reads every row of a side, and whatever was put into its branch, or its chain, since."""
     parts: list[str] = []
     values: list[Any] = []
     for model, rows in side.rows.items():
@@ -216,6 +216,8 @@ def _digest_of(side: Side) -> tuple[str, tuple[Any, ...]]:
         for path in paths(model, "branch_path"):
             if path != "branches":
                 condition |= Q(**{path: side.branch.pk})
+        for path in paths(model, "chain_path") if whole_chain else ():
+            condition |= Q(**{path: side.chain.pk})
         keys, parameters = model._base_manager.filter(condition).order_by().values("pk").query.sql_with_params()
         table, key = model._meta.db_table, model._meta.pk.column
         parts.append(f'SELECT t::text AS row FROM "{table}" t WHERE t."{key}" IN ({keys})')

@@ -14,7 +14,7 @@ from carts.models import Cart, Rental
 from config.asgi import application
 from config.sockets import websocket_urlpatterns
 from core import live, rates
-from tests.matrix import declared
+from tests.matrix import declared, record
 from tests.matrix.askers import ASKERS, Asker, World, asker, build_world
 from tests.matrix.cells import NOBODYS_ID, own
 from tests.matrix.estate import Side
@@ -86,11 +86,12 @@ def test_every_socket_is_declared() -> None:
 
 async def test_sockets_open_for_whom_they_should_and_answer_others_as_nobodys() -> None:
     world = await in_database(build_world)()
-    wrong = []
+    wrong, cells = [], dict.fromkeys(ASKERS, 0)
     for role in ASKERS:
         somebody = await in_database(asker)(world, role)
         for route, words in declared.SOCKETS.items():
             answers = dict(await answers_of(somebody, route))
+            cells[role] += len(answers)
             may = somebody.browser.cookies and any(fits(somebody, word.strip()) for word in words.split("|"))
             if (answers["own"]["type"] == "websocket.accept") is not bool(may):
                 wrong.append(f"{role} {route}: own {answers['own']}")
@@ -100,6 +101,8 @@ async def test_sockets_open_for_whom_they_should_and_answer_others_as_nobodys() 
                 if whose != "own" and answer != answers["nobody's"]
             ]
     assert wrong == []
+    for role, count in cells.items():
+        record.write(role.replace("_", " "), "sockets", count)
 
 
 async def _heard(world: World, roles: tuple[str, ...]) -> dict[str, tuple[Asker, str]]:
