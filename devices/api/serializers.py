@@ -172,14 +172,14 @@ class DeviceStatusOutput(serializers.Serializer[Presence]):
     device_id = serializers.UUIDField()
     status = serializers.CharField(source="state")
     connected = serializers.SerializerMethodField()
-    connected_at = serializers.DateTimeField()
-    last_heartbeat = serializers.DateTimeField(source="last_heartbeat_at")
-    uptime_s = serializers.IntegerField()
-    outbox_depth = serializers.IntegerField()
-    load_1m = serializers.FloatField()
-    cpu_c = serializers.FloatField()
-    disk_free_mb = serializers.IntegerField()
-    config_version = serializers.IntegerField()
+    connected_at = serializers.DateTimeField(allow_null=True)
+    last_heartbeat = serializers.DateTimeField(source="last_heartbeat_at", allow_null=True)
+    uptime_s = serializers.IntegerField(allow_null=True)
+    outbox_depth = serializers.IntegerField(allow_null=True)
+    load_1m = serializers.FloatField(allow_null=True)
+    cpu_c = serializers.FloatField(allow_null=True)
+    disk_free_mb = serializers.IntegerField(allow_null=True)
+    config_version = serializers.IntegerField(allow_null=True)
 
     def get_connected(self, presence: Presence) -> bool:
         return presence.connection_id is not None
