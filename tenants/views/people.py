@@ -203,6 +203,8 @@ def grant_give(request: HttpRequest, user_id: UUID) -> HttpResponse:
     form = GiveRoleForm(request.POST, asker=asker)
     try:
         found = _visible(asker, user_id)
+        if not access.may(asker, GIVES):
+            return error_page(request, NotAllowed())
         if not form.is_valid():
             return _person_page(request, found, form)
         given = form.cleaned_data
