@@ -18,6 +18,7 @@ from tenants.enums import SHIPPED_PERMISSIONS, RoleCode
 from tenants.models import Grant, Role, User
 from tenants.services.personal_tokens import create_personal_token
 from tenants.services.sessions import issue_access_token
+from tenants.services.support_access import open_support_access
 from tenants.tests.factories import make_grant, make_phone, make_user
 from tenants.tests.signing_in import sign_in
 from tests.matrix.estate import Side, build_side
@@ -70,10 +71,14 @@ class Asker:
     read_only: bool = False
     one_factor: bool = False
     acting: bool = False
-    seen: frozenset[str] = field(default_factory=frozenset)
+    everywhere: frozenset[str] = frozenset()
+    # Addresses whose pages tell of every chain, to those who may know.
+    told_at: frozenset[str] = frozenset()
 
     def holds(self, permission: str, *, place: str = BRANCH) -> bool:
         """Whether they hold it on their side, on things of a branch, of the chain or of the whole platform."""
+        if permission in self.everywhere:
+            return True
         order = (PLATFORM, CHAIN, BRANCH)
         if not self.place or order.index(self.place) > order.index(place):
             return False
@@ -83,12 +88,7 @@ class Asker:
     def canaries(self) -> dict[Side, tuple[str, ...]]:
         """What must not be said to them, by side."""
         return {
-            other: tuple(
-                text
-                for text in other.canaries(shared=self.own if other.chain == self.own.chain else None)
-                if text not in self.seen
-            )
-            for other in self.others
+            other: other.canaries(shared=self.own if other.chain == self.own.chain else None) for other in self.others
         }
 
     @contextmanager
@@ -190,12 +190,21 @@ def staff_of_one_chain(world: World) -> Asker:
 
 
 def support_access(world: World) -> Asker:
-    """Staff who hold nothing but the access a chain gave them for an hour."""
-    user = make_user(email="looks-in@example.com", name="Looks In")
-    Grant.objects.create(user=user, role=Role.objects.create(code="nothing", name="Nothing", permissions=[]))
-    make_grant(user=user, role=RoleCode.SUPPORT_ACCESS, chain=world.ours.chain)
-    permissions, others = _shipped(RoleCode.SUPPORT_ACCESS), (world.theirs,)
-    return person("support access", user, world.ours, others, permissions=permissions, place=CHAIN, staff=True)
+    """Staff who hold nothing but the right to be let in, and what the chain gave them for an hour."""
+    user, opens = make_user(email="looks-in@example.com", name="Looks In"), frozenset({"support_access:open"})
+    Grant.objects.create(user=user, role=Role.objects.create(code="opens", name="Opens", permissions=sorted(opens)))
+    open_support_access(chain=world.ours.chain, reason="Asked to", lasts=timedelta(hours=1), actor=user)
+    return person(
+        "support access",
+        User.objects.get(pk=user.pk),
+        world.ours,
+        (world.theirs,),
+        permissions=_shipped(RoleCode.SUPPORT_ACCESS),
+        place=CHAIN,
+        staff=True,
+        everywhere=opens,
+        told_at=frozenset({"people:support-access"}),
+    )
 
 
 def device(world: World) -> Asker:

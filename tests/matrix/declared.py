@@ -85,7 +85,7 @@ PAGES: dict[str, dict[str, str]] = {
     "people:access": {GET: PERSON},
     "people:audit": {GET: "audit:view"},
     "people:audit-export": {POST: "audit:view"},
-    "people:support-access": {GET: "support_access:view@chain", POST: "support_access:view@chain"},
+    "people:support-access": dict.fromkeys((GET, POST), "support_access:view@chain | support_access:open@platform"),
     "people:support-access-end": {POST: "support_access:end@chain"},
     # Customers.
     "carts:cart": {GET: ANYBODY},

@@ -31,6 +31,7 @@ _VARYING = (
     (re.compile(r"\b[0-9a-f]{32}\b"), "‹hex›"),
     (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?"), "‹time›"),
     (re.compile(r"\d\d:\d\d:\d\d"), "‹time›"),
+    (re.compile(r"\d+\s(second|minute|hour|day|week)s?"), "‹time›"),
 )
 
 
@@ -80,8 +81,9 @@ class Judge:
     def own(self, ask: Ask, *, open_to_all: bool = False) -> Answer:
         """A request for what is their own; nobody else's may be in the answer or be changed by it."""
         # Who belongs nowhere asks for things of a side that is not theirs either, and may hear what they said.
-        said = {str(value): "‹id›" for value in ask.params.values()}
-        return self._send(_filled(ask, self.asker.own), said, open_to_all=open_to_all)
+        ask = _filled(ask, self.asker.own)
+        said = [*ask.params.values(), *(value for _, value in ask.query)]
+        return self._send(ask, {str(value): "‹id›" for value in said if value}, open_to_all=open_to_all)
 
     def compare(self, ask: Ask, *, open_to_all: bool = False, thoroughly: bool = True) -> None:
         """The same request with somebody else's in it, and with nobody's: the answers must be the same.

@@ -24,7 +24,7 @@ def play(judge: Judge, asks: Iterable[Ask], may: Callable[[Ask], May], followed:
 
 
 def _judged(judge: Judge, ask: Ask, may: May) -> Answer:
-    open_to_all = ask.name in declared.OPEN_TO_ALL
+    open_to_all = ask.name in declared.OPEN_TO_ALL or ask.name in judge.asker.told_at
     answer = judge.own(ask, open_to_all=open_to_all)
     if said := unexpected(answer, ask, may):
         judge.wrong.append(f"{judge.asker.name}: {ask}: {said}")
