@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.db import connection, models, transaction
@@ -17,12 +18,21 @@ from carts.enums import RentalStatus
 from carts.models import Rental
 from carts.tests.factories import make_rental
 from core.compiled import Lookup
-from tenants.services import ensure_customer_grant
+from tenants.models import RefreshToken, User
+from tenants.services import ensure_customer_grant, issue_tokens
 
 pytestmark = pytest.mark.django_db
 
 APPS = ("core.", "tenants.", "devices.", "carts.")
 Values = Callable[[Rental], dict[str, Any]]
+
+
+def signed_in_family(user: User) -> UUID:
+    """The family of a refresh token of this person."""
+    issue_tokens(user, second_factor=False)
+    return RefreshToken.objects.get(user=user).family
+
+
 LOOKUPS: dict[Lookup[Any], Values] = {
     carts.services.carts._open_by_number: lambda rental: {
         "branch_id": rental.branch_id,
@@ -40,6 +50,11 @@ LOOKUPS: dict[Lookup[Any], Values] = {
     tenants.services.sessions._open_accounts: lambda rental: {
         "pk": rental.customer_id,
         "version": rental.customer.token_version,
+    },
+    tenants.services.sessions._signed_in_accounts: lambda rental: {
+        "pk": rental.customer_id,
+        "version": rental.customer.token_version,
+        "family": signed_in_family(rental.customer),
     },
 }
 
