@@ -256,7 +256,7 @@ ACCOUNT_FORMS = {
     "change_password": "tenants.forms.ChangePasswordForm",
     "set_password": "tenants.forms.SetPasswordForm",
 }
-# Codes by mail: five guesses each. None is sent again within its page: that would answer otherwise for unknown addresses.
+# Codes by mail: five guesses each. None is sent again within its page: that would tell known addresses from unknown.
 ALLAUTH_USER_CODE_FORMAT = {"numeric": True, "length": 6, "dashed": False}
 ACCOUNT_LOGIN_BY_CODE_MAX_ATTEMPTS = ACCOUNT_EMAIL_VERIFICATION_BY_CODE_MAX_ATTEMPTS = 5
 ACCOUNT_PASSWORD_RESET_BY_CODE_MAX_ATTEMPTS = 5

@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import get_language_from_request, override
 from django.utils.translation import gettext_lazy as _
 
-from core.errors import DomainError, InvalidInput, TooLarge
+from core.errors import DomainError, InvalidInput, NotFound, TooLarge
 from core.request_id import current_request_id
 from core.views import refuse
 
@@ -67,8 +67,10 @@ def _implausible(request: HttpRequest) -> DomainError | None:
         return InvalidInput()
     if int(length[:18]) > settings.LARGEST_BODY_BYTES:
         return TooLarge(_("Nothing was changed. Send less at once."))
-    texts = (request.path, unquote(request.META.get("QUERY_STRING", "")), unquote(request.META.get("HTTP_COOKIE", "")))
-    return InvalidInput() if any("\x00" in text for text in texts) else None
+    if "\x00" in request.path:
+        return NotFound()
+    texts = (request.META.get("QUERY_STRING", ""), request.META.get("HTTP_COOKIE", ""))
+    return InvalidInput() if any("\x00" in unquote(text) for text in texts) else None
 
 
 class SecurityHeadersMiddleware:

@@ -118,3 +118,36 @@ def test_deploy_check_control(setting: str) -> None:
 
     assert checked.returncode != 0
     assert "security.W008" in checked.stderr
+
+
+PRINT_FLAGS = """
+import json, os
+os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
+from django.conf import settings
+values = {name: getattr(settings, name) for name in dir(settings)}
+print(json.dumps({name: value for name, value in values.items() if isinstance(value, bool | int)}))
+"""
+
+
+@pytest.fixture(scope="module")
+def flags() -> dict[str, object]:
+    found: dict[str, object] = json.loads(run(["-c", PRINT_FLAGS], {}).stdout)
+    return found
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [
+        "SESSION_COOKIE_SECURE",
+        "CSRF_COOKIE_SECURE",
+        "LANGUAGE_COOKIE_SECURE",
+        "SESSION_COOKIE_HTTPONLY",
+        "CSRF_COOKIE_HTTPONLY",
+        "LANGUAGE_COOKIE_HTTPONLY",
+        "SECURE_SSL_REDIRECT",
+        "SECURE_HSTS_SECONDS",
+        "SECURE_HSTS_INCLUDE_SUBDOMAINS",
+    ],
+)
+def test_production_sends_nothing_in_the_open(flag: str, flags: dict[str, object]) -> None:
+    assert flags[flag]
