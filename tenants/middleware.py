@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from django.contrib.auth.middleware import get_user
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from core import audit
 from core.addresses import client_address
 from core.errors import NotAllowed
-from core.views import error_page, problem_body
+from core.views import refuse
 from tenants import access
 from tenants.models import BrowserSession, User
 from tenants.requester import Requester, limit_session, requester_of
@@ -91,20 +91,14 @@ def _refusal(request: HttpRequest, user: User) -> HttpResponse | None:
     path = request.path
     if not user.powers.second_factor and not path.startswith(OPEN_TO_ALL) and access.is_trusted(user):
         if path.startswith("/api/"):
-            return _refuse(request, SecondFactorMissing())
+            return refuse(request, SecondFactorMissing())
         following = f"?{urlencode({'next': request.get_full_path()})}" if request.method in _SAFE else ""
         return redirect(f"{reverse('tenants:second-factor')}{following}")
     if user.powers.read_only and request.method not in _SAFE and not path.startswith(LEAVING):
-        return _refuse(request, NotAllowed(_("You are looking at this as another role: nothing can be changed.")))
+        return refuse(request, NotAllowed(_("You are looking at this as another role: nothing can be changed.")))
     if user.powers.behind and path.startswith(PRIVATE) and not path.startswith(HARMLESS):
-        return _refuse(request, NotAllowed(_("You are acting as somebody else: this is theirs alone.")))
+        return refuse(request, NotAllowed(_("You are acting as somebody else: this is theirs alone.")))
     return None
-
-
-def _refuse(request: HttpRequest, error: NotAllowed) -> HttpResponse:
-    if request.path.startswith("/api/"):
-        return JsonResponse(problem_body(error), status=error.status, content_type="application/problem+json")
-    return error_page(request, error)
 
 
 def _note_session(request: HttpRequest) -> None:

@@ -142,9 +142,7 @@ class OtpVerifyView(OpenView):
 class RegisterView(OpenView):
     """Ask for an account. A code goes to the address; one that has an account gets a mail that says so instead."""
 
-    @extend_schema(
-        request=RegistrationInput, responses={202: AskedForOutput}, operation_id="register", tags=["auth"]
-    )
+    @extend_schema(request=RegistrationInput, responses={202: AskedForOutput}, operation_id="register", tags=["auth"])
     def post(self, request: Request) -> Response:
         data = {"language": get_language() or "en", **_valid(RegistrationInput, request)}
         asked = registration.request_registration(**data, address=client_address(request._request))

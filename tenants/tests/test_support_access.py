@@ -9,7 +9,6 @@ from django.test import Client
 from django.utils import timezone
 
 import tenants.services.support_access as service
-
 from carts.tests.factories import make_cart, make_rental
 from core.errors import DomainError, InvalidInput, NotAllowed
 from core.models import AuditEntry
