@@ -38,8 +38,6 @@ ACTIONS = {
     "people:invitation-withdraw",
     "people:grant-give",
     "people:grant-take",
-    "people:person-export",
-    "people:audit-export",
     "people:support-access-end",
     "tenants:phone-resend",
     "tenants:my-data-download",

@@ -98,7 +98,10 @@ def deactivate_person(*, user: User, actor: User) -> None:
 
 
 def reactivate_person(*, user: User, actor: User) -> None:
-    """Open a closed account, but no erased one; the person signs in anew. Raises `NotAllowed` when the person outranks `actor`."""
+    """Open a closed account, but no erased one; the person signs in anew.
+
+    Raises `NotAllowed` when the person outranks `actor`.
+    """
     access.require_rank(actor, user)
     with transaction.atomic():
         if User.objects.filter(pk=user.pk, is_active=False, erased_at__isnull=True).update(is_active=True):

@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand
 
 
 class Command(BaseCommand):
-    """For trying the product without a phone at hand: computes from the secret the set-up page shows, looks up nothing."""
+    """For trying the product without a phone at hand. Computes from what the set-up page shows; looks up nothing."""
 
     help = __doc__
 
