@@ -69,6 +69,7 @@ class Asker:
     owner: bool = False
     known: bool = True
     read_only: bool = False
+    browses: bool = True
     one_factor: bool = False
     acting: bool = False
     everywhere: frozenset[str] = frozenset()
@@ -112,7 +113,7 @@ def browser(user: User | None, *, second_factor: bool = True, **session: Any) ->
     if user is not None:
         sign_in(client, user, second_factor=second_factor)
         stored = client.session
-        stored.update({"seen_at": timezone.now().timestamp(), **session})
+        stored.update({"seen_at": (timezone.now() + timedelta(days=1)).timestamp(), **session})
         stored.save()
     return client
 
@@ -210,7 +211,9 @@ def support_access(world: World) -> Asker:
 def device(world: World) -> Asker:
     own: Device = world.ours.row(Device)
     token = program(make_device_token(device=own))
-    return Asker("device", world.ours, (world.sister, world.theirs), browser(None), token, device=own, known=False)
+    return Asker(
+        "device", world.ours, (world.sister, world.theirs), browser(None), token, device=own, known=False, browses=False
+    )
 
 
 def personal_token(world: World) -> Asker:
@@ -222,7 +225,15 @@ def personal_token(world: World) -> Asker:
     scopes = frozenset({"carts:view", "branches:view"})
     others = (world.theirs, world.abroad)
     return Asker(
-        "personal token", world.ours, others, browser(None), program(text), permissions=scopes, place=CHAIN, user=user
+        "personal token",
+        world.ours,
+        others,
+        browser(None),
+        program(text),
+        permissions=scopes,
+        place=CHAIN,
+        user=user,
+        browses=False,
     )
 
 

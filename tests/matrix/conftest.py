@@ -9,7 +9,7 @@ from pytest_django.plugin import DjangoDbBlocker
 
 from core import limits, rates
 from core.tests.fixtures import clean_redis
-from tests.matrix.askers import World, build_world
+from tests.matrix.askers import ASKERS, World, asker, build_world
 
 __all__ = ["clean_redis"]
 
@@ -20,7 +20,10 @@ def world(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator
         block = transaction.atomic()
         block._from_testcase = True
         with block:
-            yield build_world()
+            made = build_world()
+            for name in ASKERS:
+                asker(made, name)
+            yield made
             transaction.set_rollback(True)
         connection.close()
 

@@ -86,7 +86,7 @@ PAGES: dict[str, dict[str, str]] = {
     "people:audit": {GET: "audit:view"},
     "people:audit-export": {POST: "audit:view"},
     "people:support-access": dict.fromkeys((GET, POST), "support_access:view@chain | support_access:open@platform"),
-    "people:support-access-end": {POST: "support_access:end@chain"},
+    "people:support-access-end": {POST: "support_access:end@chain | support_access:open@platform"},
     # Customers.
     "carts:cart": {GET: ANYBODY},
     "carts:phone": {GET: ANYBODY, POST: ANYBODY},
@@ -117,7 +117,7 @@ REST: dict[str, dict[str, str]] = {
     "api-register-verify": {POST: FLOW},
     "api-login": {POST: FLOW},
     "api-logout": {POST: FLOW},
-    "api-me": {GET: SELF, PATCH: SELF},
+    "api-me": {GET: PERSON, PATCH: SELF},
     "api-token-list": {GET: SELF, POST: SELF},
     "api-token-detail": {DELETE: SELF},
     "api-access-explain": {GET: PERSON},

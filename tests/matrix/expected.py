@@ -42,6 +42,8 @@ def may_ask(asker: Asker, ask: Ask, table: dict[str, dict[str, str]]) -> May:
         return May.NO
     if asker.one_factor and not ask.json and not ask.address.startswith(OPEN_WITHOUT_FACTOR):
         return May.NO
+    if not ask.json and not asker.browses:
+        return May.YES if declared.ANYBODY in words else May.NO
     if words == declared.SELF:
         return May.EITHER if asker.known and not asker.acting else May.NO
     if any(fits(asker, word.strip()) for word in words.split("|")):

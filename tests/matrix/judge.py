@@ -1,6 +1,5 @@
 """Sends requests and judges the answers. Nothing a request does lasts: each runs in a savepoint that is undone."""
 
-import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -8,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.core import mail
-from django.db import connection, models, transaction
+from django.db import connection, transaction
 from django.db.models import Q
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -68,15 +67,15 @@ class Judge:
     _others: list[Side] = field(default_factory=list)
     _swaps: dict[Side, Swap] = field(default_factory=dict)
     _canaries: dict[Side, tuple[str, ...]] = field(default_factory=dict)
-    _digests: dict[Side, tuple[str, tuple[Any, ...], str]] = field(default_factory=dict)
+    _rows: dict[Side, tuple[str, tuple[Any, ...], frozenset[str]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._canaries = self.asker.canaries()
         self._others = [side for side in self.asker.others if side is not self.asker.own]
         self._swaps = {side: Swap(self.asker.own, side) for side in self._others}
         for side in self.asker.others:
-            sql, values = _digest_of(side, whole_chain=side.chain.pk != self.asker.own.chain.pk)
-            self._digests[side] = (sql, values, _run(sql, values))
+            sql, values = _rows_of(side, whole_chain=side.chain.pk != self.asker.own.chain.pk)
+            self._rows[side] = (sql, values, _run(sql, values))
 
     def own(self, ask: Ask, *, open_to_all: bool = False) -> Answer:
         """A request for what is their own; nobody else's may be in the answer or be changed by it."""
@@ -119,9 +118,9 @@ class Judge:
     def _look_for_changes(self, ask: Ask, answer: Answer) -> None:
         if not any(query.lstrip("( ").startswith(CHANGES) for query in answer.queries):
             return
-        for side, (sql, values, before) in self._digests.items():
-            if _run(sql, values) != before:
-                self._blame(ask, f"changes something of {side.canary}")
+        for side, (sql, values, before) in self._rows.items():
+            if changed := _run(sql, values) ^ before:
+                self._blame(ask, f"changes something of {side.canary}: {sorted(changed)[0][:300]}")
 
     def _look_for_canaries(self, ask: Ask, answer: Answer, sent: Sent) -> None:
         mails = "".join(f"{each.to}{each.subject}{each.body}" for each in mail.outbox)
@@ -209,7 +208,7 @@ def undone() -> Iterator[None]:
     connection.run_on_commit = hooks
 
 
-def _digest_of(side: Side, *, whole_chain: bool) -> tuple[str, tuple[Any, ...]]:
+def _rows_of(side: Side, *, whole_chain: bool) -> tuple[str, tuple[Any, ...]]:
     """One statement that reads every row of a side, and whatever was put into its branch, or its chain, since."""
     parts: list[str] = []
     values: list[Any] = []
@@ -224,13 +223,10 @@ def _digest_of(side: Side, *, whole_chain: bool) -> tuple[str, tuple[Any, ...]]:
         table, key = model._meta.db_table, model._meta.pk.column
         parts.append(f'SELECT t::text AS row FROM "{table}" t WHERE t."{key}" IN ({keys})')
         values.extend(parameters)
-    return f"SELECT string_agg(row, E'\\n' ORDER BY row) FROM ({' UNION ALL '.join(parts)}) every", tuple(values)
+    return " UNION ALL ".join(parts), tuple(values)
 
 
-def _run(sql: str, values: tuple[Any, ...]) -> str:
+def _run(sql: str, values: tuple[Any, ...]) -> frozenset[str]:
     with connection.cursor() as cursor:
         cursor.execute(sql, values)
-        return hashlib.sha256(str(cursor.fetchone()[0]).encode()).hexdigest()
-
-
-__all__ = ["Answer", "Judge", "ask_now", "differences", "models", "undone"]
+        return frozenset(row for (row,) in cursor.fetchall())

@@ -29,8 +29,10 @@ def _judged(judge: Judge, ask: Ask, may: May) -> Answer:
     if said := unexpected(answer, ask, may):
         judge.wrong.append(f"{judge.asker.name}: {ask}: {said}")
     at_the_door = judge.area == "admin" and not judge.asker.staff
-    if not (at_the_door and ask.method != "GET"):
-        judge.compare(ask, open_to_all=open_to_all, thoroughly=not at_the_door and may is not May.NOT_TAKEN)
+    not_taken = may is May.NOT_TAKEN
+    # At the door of the admin, and by methods that are not taken, everything is refused alike: one of them shows it.
+    if not (at_the_door and ask.method != "GET") and not (not_taken and ask.method != "DELETE"):
+        judge.compare(ask, open_to_all=open_to_all, thoroughly=not at_the_door and not not_taken)
     return answer
 
 

@@ -11,7 +11,6 @@ from django_filters.rest_framework import FilterSet
 from carts.models import Cart
 from core.admin.base import ScopedAdmin
 from core.admin.pages import ButtonPages
-from core.api import FilterBackend
 from core.errors import NotAllowed, NotFound
 from devices.models import Device
 from tenants import selectors
@@ -101,7 +100,7 @@ def test_autocomplete_that_is_not_scoped(world: World, monkeypatch: Patch) -> No
 
 
 def test_filter_that_tells_an_unknown_key_from_an_empty_list(world: World, monkeypatch: Patch) -> None:
-    monkeypatch.setattr(FilterBackend, "filterset_base", FilterSet)
+    monkeypatch.setattr("core.api.FilterBackend.filterset_base", FilterSet)
 
     wrong = rest(world, "branch_manager", "api-device-list")
 
