@@ -115,6 +115,7 @@ def browser(user: User | None, *, second_factor: bool = True, **session: Any) ->
         stored = client.session
         stored.update({"seen_at": (timezone.now() + timedelta(days=1)).timestamp(), **session})
         stored.save()
+        client.get("/i18n/setlang/")  # what is written into a session once
     return client
 
 
