@@ -30,9 +30,11 @@ _NAMES = re.compile(r"[\w.+-]+(?:@|%40)[\w-]+\.[a-z]|(?:\+|%2B)?(?:972|0)-?5[0-9
 def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
     """Everything that was logged, before any mask."""
     plain = logging.Formatter()
+    # Clocks and numbers of threads look like phones now and then.
+    every = vars(logging.makeLogRecord({}))
     found = []
     for record in caplog.records:
-        more = {key: value for key, value in record.__dict__.items() if key not in ("request", "args", "msg")}
+        more = {key: value for key, value in vars(record).items() if key not in every and key != "request"}
         found.append(f"{plain.format(record)} {more}")
     return found
 

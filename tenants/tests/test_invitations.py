@@ -104,7 +104,7 @@ def test_link_works_once(people: People) -> None:
     assert Grant.objects.filter(user__email=ADDRESS).count() == 1
 
 
-@pytest.mark.parametrize("how", ["old", "withdrawn", "sent again", "unknown", "nul"])
+@pytest.mark.parametrize("how", ["old", "withdrawn", "sent again", "unknown"])
 def test_spent_links_look_the_same(people: People, how: str) -> None:
     invitation = invited(people)
     token = token_in_mail()
@@ -114,10 +114,8 @@ def test_spent_links_look_the_same(people: People, how: str) -> None:
         withdraw_invitation(invitation=invitation, actor=people.bob)
     elif how == "sent again":
         resend_invitation(invitation=invitation, actor=people.bob)
-    elif how == "unknown":
-        token = "x" * 43
     else:
-        token = "%00"
+        token = "x" * 43
 
     answers = [Client().get(f"/auth/invitation/{token}"), Client().post(f"/auth/invitation/{token}")]
 

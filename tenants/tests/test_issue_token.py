@@ -29,7 +29,7 @@ def test_token_of_each_role_works_where_the_role_is_given(branch: Branch, role: 
 
     grant = Grant.objects.select_related("role").get()
     places = {RoleCode.CHAIN_MANAGER: (branch.chain_id, None), RoleCode.BRANCH_MANAGER: (None, branch.pk)}
-    places[RoleCode.CUSTOMER] = (None, branch.pk)
+    places |= {RoleCode.CUSTOMER: (None, branch.pk), RoleCode.SUPPORT_ACCESS: (branch.chain_id, None)}
     assert (grant.user, grant.role.code) == (user, role)
     assert (grant.chain_id, grant.branch_id) == places.get(RoleCode(role), (None, None))
 
