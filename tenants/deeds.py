@@ -75,11 +75,11 @@ def _person_page(user: User) -> str:
 
 
 def _grant_name(grant: Grant) -> str:
-    return f"{grant.role.name} · {grant.branch or grant.chain or grant.scope.label}"
+    return f"{grant.role.title} · {grant.branch or grant.chain or grant.scope.label}"
 
 
 def _invitation_name(invitation: Invitation) -> str:
-    return f"{invitation.role.name} · {invitation.branch or invitation.chain or ''}".rstrip(" ·")
+    return f"{invitation.role.title} · {invitation.branch or invitation.chain or ''}".rstrip(" ·")
 
 
 def _access_name(opened: SupportAccess) -> str:
@@ -87,7 +87,7 @@ def _access_name(opened: SupportAccess) -> str:
 
 
 def _role_name(role: Role) -> str:
-    return role.name
+    return role.title
 
 
 tell_kind("tenants.chain", Kind("chains:view"))

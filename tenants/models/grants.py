@@ -7,11 +7,11 @@ from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.translation import gettext_lazy as _
 
 from core.privacy import OnErasure, Personal
-from tenants.enums import ROLE_SCOPES, GrantScope
+from tenants.enums import ROLE_SCOPES, GrantScope, RoleCode
 from tenants.models.people import User
 from tenants.models.shops import Branch, Chain
 
@@ -29,7 +29,17 @@ class Role(models.Model):
         ordering = ["code"]
 
     def __str__(self) -> str:
-        return self.name
+        return self.title
+
+    @property
+    def title(self) -> str:
+        """Its name; of a role the product came with, and nobody renamed, in the reader's language."""
+        if self.code not in RoleCode.values:
+            return self.name
+        label = RoleCode(self.code).label
+        with translation.override("en"):
+            shipped_as = str(label)
+        return str(label) if self.name == shipped_as else self.name
 
 
 class Grant(models.Model):

@@ -154,7 +154,7 @@ def _send(invitation: Invitation, token: str, actor: User) -> None:
         "url": url,
         "name": invitation.name,
         "inviter": actor.get_full_name(),
-        "role": invitation.role.name,
+        "role": invitation.role.title,
         "place": place.name if place else "CartWise",
         "days": LIFETIME.days,
     }

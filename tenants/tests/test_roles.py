@@ -1,6 +1,7 @@
 """Making, changing and deleting roles: nobody moves a permission they don't hold everywhere."""
 
 import pytest
+from django.utils import translation
 
 from core.errors import DomainError, InvalidInput, NotAllowed
 from tenants.models import Role, User
@@ -91,3 +92,14 @@ def test_role_somebody_has_is_not_deleted(people: People) -> None:
         delete_role(role=role, actor=people.erin)
 
     assert Role.objects.filter(pk=role.pk).exists()
+
+
+def test_shipped_role_is_told_in_the_readers_language_until_it_is_renamed() -> None:
+    role = Role.objects.get(code="chain_manager")
+
+    with translation.override("fr"):
+        told = [str(role)]
+        role.name = "Boss"
+        told.append(str(role))
+
+    assert told == ["Responsable de chaîne", "Boss"]

@@ -114,7 +114,7 @@ COLUMNS: tuple[Column[Shown], ...] = (
     Column(_lazy("Name"), lambda row: row["person"].name),
     Column(_lazy("E-mail"), lambda row: row["email"]),
     Column(_lazy("Phone"), lambda row: row["phone"]),
-    Column(_lazy("Roles"), lambda row: "; ".join(f"{each.role.name}: {_place(each)}" for each in row["grants"])),
+    Column(_lazy("Roles"), lambda row: "; ".join(f"{each.role.title}: {_place(each)}" for each in row["grants"])),
     Column(_lazy("Account"), lambda row: row["word"]),
     Column(_lazy("Last seen (UTC)"), lambda row: row["person"].last_seen),
     Column(_lazy("Since (UTC)"), lambda row: row["person"].created_at),
