@@ -86,7 +86,7 @@ PAGES: dict[str, dict[str, str]] = {
     "people:audit": {GET: "audit:view"},
     "people:audit-export": {POST: "audit:view"},
     "people:support-access": dict.fromkeys((GET, POST), "support_access:view@chain | support_access:open@platform"),
-    "people:support-access-end": {POST: "support_access:end@chain | support_access:open@platform"},
+    "people:support-access-end": {POST: "support_access:end@chain | self"},
     # Customers.
     "carts:cart": {GET: ANYBODY},
     "carts:phone": {GET: ANYBODY, POST: ANYBODY},

@@ -44,11 +44,12 @@ def may_ask(asker: Asker, ask: Ask, table: dict[str, dict[str, str]]) -> May:
         return May.NO
     if not ask.json and not asker.browses:
         return May.YES if declared.ANYBODY in words else May.NO
-    if words == declared.SELF:
-        return May.EITHER if asker.known and not asker.acting else May.NO
-    if any(fits(asker, word.strip()) for word in words.split("|")):
+    terms = [word.strip() for word in words.split("|")]
+    if any(fits(asker, word) for word in terms if word != declared.SELF):
         # What a query names may be out of reach where the list is not.
         return May.EITHER if ask.query else May.YES
+    if declared.SELF in terms and asker.known and not asker.acting:
+        return May.EITHER
     return May.NO
 
 

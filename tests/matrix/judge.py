@@ -4,7 +4,9 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from io import BytesIO
 from typing import Any
+from zipfile import ZipFile
 
 from django.core import mail
 from django.db import connection, transaction
@@ -36,7 +38,7 @@ _VARYING = (
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back, whole; and what it cost."""
+    """What came back, whole: `text` with what the next page would say on top; and what it cost."""
 
     status: int
     headers: Mapping[str, str]
@@ -190,10 +192,20 @@ def ask_now(client: Client, ask: Ask) -> Answer:
     with CaptureQueriesContext(connection) as queries:
         response = getattr(client, ask.method.lower())(ask.address, **kwargs)
         content = b"".join(response.streaming_content) if response.streaming else response.content
+    said = getattr(getattr(response, "wsgi_request", None), "_messages", None)
+    messages = "".join(f"\n{each}" for each in getattr(said, "_queued_messages", ()))
     headers = {name.lower(): value for name, value in response.items()}
     sql = tuple(query["sql"] for query in queries.captured_queries)
     error = repr(response.exc_info[1])[:300] if getattr(response, "exc_info", None) else ""
-    return Answer(response.status_code, headers, content.decode("utf-8", "replace"), sql, error)
+    return Answer(response.status_code, headers, _readable(content) + messages, sql, error)
+
+
+def _readable(content: bytes) -> str:
+    """The text of an answer; of a spreadsheet, that of its parts."""
+    if content.startswith(b"PK"):
+        with ZipFile(BytesIO(content)) as book:
+            content = b"\n".join(book.read(name) for name in sorted(book.namelist()))
+    return content.decode("utf-8", "replace")
 
 
 @contextmanager

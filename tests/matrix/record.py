@@ -1,37 +1,45 @@
 """The count of cells in `docs/matrix.md`, written anew with `UPDATE_MATRIX=1`."""
 
 import fcntl
+import json
 import os
 import re
 
 from django.conf import settings
 
+from deploy.stack import testing
 from tests.matrix.askers import ASKERS
 from tests.matrix.judge import Judge
 
 PAGE = settings.BASE_DIR / "docs" / "matrix.md"
 AREAS = ("pages", "REST", "admin", "sockets")
+UPDATING = bool(os.environ.get("UPDATE_MATRIX"))
 UPDATE = "run: UPDATE_MATRIX=1 make test ARGS=tests/matrix"
 _ROW = re.compile(r"^\| ([^|]+?) +\|((?: *[\d,]+ \|)+)$", re.MULTILINE)
 
 
-def keep(judge: Judge) -> None:
-    """Note how many cells one role had in one area; only ever after all of them were right."""
-    write(judge.asker.name, judge.area, sum(judge.cells.values()))
+def keep(judge: Judge, part: int = 0) -> None:
+    """Note how many cells one role had in one part of an area; only ever after all of them were right."""
+    write(judge.asker.name, judge.area, sum(judge.cells.values()), part)
 
 
-def write(name: str, area: str, cells: int) -> None:
-    """Put one figure into the table, when asked to."""
-    if not os.environ.get("UPDATE_MATRIX"):
+def write(name: str, area: str, cells: int, part: int = 0) -> None:
+    """Put one figure into the table, when asked to; the parts of an area, played by several workers, are added up."""
+    if not UPDATING:
         return
-    with PAGE.open("r+") as page:
-        fcntl.flock(page, fcntl.LOCK_EX)
-        text = page.read()
+    with (testing.shared_folder() / "matrix.json").open("a+") as counted:
+        fcntl.flock(counted, fcntl.LOCK_EX)
+        counted.seek(0)
+        found: dict[str, dict[str, dict[str, int]]] = json.loads(counted.read() or "{}")
+        found.setdefault(name, {}).setdefault(area, {})[str(part)] = cells
+        counted.truncate(0)
+        counted.write(json.dumps(found))
+        text = PAGE.read_text()
         table = read(text)
-        table.setdefault(name, dict.fromkeys(AREAS, 0))[area] = cells
-        page.seek(0)
-        page.write(_replaced(text, table))
-        page.truncate()
+        for role, areas in found.items():
+            row = table.setdefault(role, dict.fromkeys(AREAS, 0))
+            row.update({each: sum(parts.values()) for each, parts in areas.items()})
+        PAGE.write_text(_replaced(text, table))
 
 
 def read(text: str) -> dict[str, dict[str, int]]:

@@ -62,6 +62,7 @@ def test_every_side_has_rows_of_whatever_belongs_to_somebody() -> None:
         assert {model for model, _ in KINDS.values()} - set(side.rows) == set()
 
 
+@pytest.mark.skipif(record.UPDATING, reason="it is being written")
 def test_document_counts_the_cells_of_every_role() -> None:
     counted = record.read(record.PAGE.read_text())
     assert set(counted) == record.roles(), record.UPDATE
