@@ -184,6 +184,7 @@ def _requests(branches: list["Branch"]) -> Iterator[Group]:
     from tenants.services.sessions import issue_access_token
 
     lists = {"devices": "/api/devices", "rentals": f"/api/branches/{branches[0].pk}/rentals/history"}
+    lists["audit"] = "/api/audit"
     emails = {UNSCOPED: "unscoped", "branch manager": "branch-manager", "chain manager": "chain-manager"}
     emails[f"{SOME_GRANTS} grants"] = f"{SOME_GRANTS}-grants"
 
