@@ -123,7 +123,7 @@ def _held(user: "User") -> tuple[Held, ...]:
         if found is not None:
             _kept.move_to_end(key)
     if found is None:
-        found = tuple(map(_without_rows, _in_force(user)))
+        found = _read(user)
         if not connection.in_atomic_block:
             _keep(key, found)
     setattr(user, _ON_OBJECT, found)
@@ -137,23 +137,23 @@ def _keep(key: tuple[UUID, UUID], found: tuple[Held, ...]) -> None:
             _kept.popitem(last=False)
 
 
-def _without_rows(grant: "Grant") -> Held:
-    return Held(
-        role=grant.role.code,
-        permissions=frozenset(grant.role.permissions),
-        chain_id=grant.chain_id,
-        branch_id=grant.branch_id,
-        expires_at=grant.expires_at,
-        grant_id=grant.pk,
+def _read(user: "User") -> tuple[Held, ...]:
+    """Of each grant only what is kept, not the rows of its place."""
+    names = ("role__code", "role__permissions", "chain_id", "branch_id", "expires_at", "pk")
+    return tuple(
+        Held(role, frozenset(permissions), chain_id, branch_id, expires_at, grant_id)
+        for role, permissions, chain_id, branch_id, expires_at, grant_id in _rows_in_force(user).values_list(*names)
     )
 
 
 def _in_force(user: "User") -> list["Grant"]:
+    return list(_rows_in_force(user).select_related("role", "branch", "chain"))
+
+
+def _rows_in_force(user: "User") -> "models.QuerySet[Grant]":
     from tenants.models import Grant
 
-    now = timezone.now()
-    rows = Grant.objects.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now), user=user)
-    return list(rows.select_related("role", "branch", "chain"))
+    return Grant.objects.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=timezone.now()), user=user)
 
 
 def permits(permissions: Iterable[str], wanted: str) -> bool:
