@@ -1,9 +1,12 @@
 """How a simulator lives as a process: it says when it is ready, and stops when told to or when its parent dies."""
 
+import argparse
 import json
+import logging
 import os
 import select
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -79,3 +82,28 @@ def parse_address(text: str) -> tuple[str, int]:
     if not colon or not host or not 0 <= int(port) <= 65535:
         raise ValueError(f"not HOST:PORT: {text!r}")
     return host, int(port)
+
+
+def web_arguments(name: str, doc: str | None) -> argparse.ArgumentParser:
+    """The arguments of every simulator with an HTTP address, to add one's own to."""
+    parser = argparse.ArgumentParser(prog=f"python -m simulators.{name}", description=doc)
+    parser.add_argument("--http", type=parse_address, default=("127.0.0.1", 0), metavar="HOST:PORT")
+    parser.add_argument("--ready-file", type=Path)
+    parser.add_argument("--exit-with-parent", action="store_true")
+    return parser
+
+
+def begin(exit_with_parent: bool, *, log: Path | None = None) -> StopSignal:
+    """Start the log, on stdout and where asked in a file, and listen for the order to stop."""
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stdout)]
+    if log:
+        handlers.append(logging.FileHandler(log))
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s.%(msecs)03d %(message)s", datefmt="%H:%M:%S", handlers=handlers
+    )
+    logging.raiseExceptions = False  # a reader of stdout that has gone must not stop the simulator
+    stop = StopSignal()
+    stop.on_signals()
+    if exit_with_parent:
+        stop.on_parent_death()
+    return stop

@@ -9,12 +9,12 @@ from uuid import uuid4
 import jwt
 
 from simulators.cloudflare_access.keys import WHICH, KeyRing
+from simulators.faults import read_seconds
 from simulators.web import HttpError, Request, Response, html_response, json_response
 
 log = logging.getLogger("simulators.cloudflare_access")
 
 TOKEN_SECONDS = 24 * 3600
-MAX_SECONDS = 120
 ALGORITHMS = ("RS256", "RS384", "RS512")
 HUGE_BYTES = 5 * 1024 * 1024
 
@@ -121,10 +121,8 @@ class Service:
         return jwt.encode(said, key.private, algorithm=algorithm, headers={"kid": key.kid, **headers})
 
     def _arm(self, fields: dict[str, object]) -> None:
-        kind, seconds = fields.get("kind"), fields.get("seconds", 30)
+        kind = fields.get("kind")
         if not isinstance(kind, str) or kind not in set(Kind):
             raise HttpError(400, f"kind is one of {sorted(Kind)}")
-        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= MAX_SECONDS:
-            raise HttpError(400, f"seconds is 0 to {MAX_SECONDS}")
         with self._guard:
-            self._fault = (Kind(kind), float(seconds))
+            self._fault = (Kind(kind), read_seconds(fields, 30))

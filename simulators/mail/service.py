@@ -2,11 +2,11 @@
 
 from html import escape
 
-from simulators.mail.faults import Fault, Faults, Kind
+from simulators.faults import Faults, read_seconds, read_times
+from simulators.mail.faults import Fault, Kind
 from simulators.mail.inbox import Inbox, Message
 from simulators.web import HttpError, Request, Response, html_response, json_response, see_other, style_sheet
 
-MAX_SECONDS = 120
 DEFAULT_HANG_S = 30.0
 SHOWN_ON_PAGE = 100
 REFRESH_S = 3
@@ -15,7 +15,7 @@ REFRESH_S = 3
 class Service:
     """Handler of `simulators.web`."""
 
-    def __init__(self, inbox: Inbox, faults: Faults) -> None:
+    def __init__(self, inbox: Inbox, faults: Faults[Fault]) -> None:
         self.inbox = inbox
         self.faults = faults
 
@@ -43,14 +43,10 @@ class Service:
 
 def _read_fault(fields: dict[str, object]) -> Fault:
     """Raises HttpError 400."""
-    kind, times, seconds = fields.get("kind"), fields.get("times", 1), fields.get("seconds", DEFAULT_HANG_S)
+    kind = fields.get("kind")
     if not isinstance(kind, str) or kind not in set(Kind):
         raise HttpError(400, f"kind is one of {sorted(Kind)}")
-    if times is not None and (isinstance(times, bool) or not isinstance(times, int) or times < 1):
-        raise HttpError(400, "times is a whole number above 0, or null for until cleared")
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= MAX_SECONDS:
-        raise HttpError(400, f"seconds is 0 to {MAX_SECONDS}")
-    return Fault(Kind(kind), times, float(seconds))
+    return Fault(Kind(kind), read_times(fields), read_seconds(fields, DEFAULT_HANG_S))
 
 
 def _message_state(message: Message) -> dict[str, str]:

@@ -6,7 +6,8 @@ import threading
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from simulators.mail.faults import Faults, Kind
+from simulators.faults import Faults
+from simulators.mail.faults import Fault, Kind
 from simulators.mail.inbox import Inbox, parse_message
 
 log = logging.getLogger("simulators.mail")
@@ -15,21 +16,21 @@ log = logging.getLogger("simulators.mail")
 class Receiver:
     """Handler of aiosmtpd."""
 
-    def __init__(self, inbox: Inbox, faults: Faults) -> None:
+    def __init__(self, inbox: Inbox, faults: Faults[Fault]) -> None:
         self.inbox = inbox
         self.faults = faults
 
     async def handle_RCPT(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
-        if self.faults.take(Kind.REFUSE):
+        if self.faults.take(lambda fault: fault.kind == Kind.REFUSE):
             log.info("refuses %s", address)
             return "550 5.1.1 no such mailbox here"
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
-        fault = self.faults.take(Kind.REFUSE_LATER, Kind.HANG, Kind.DROP)
+        fault = self.faults.take(lambda fault: fault.kind != Kind.REFUSE)
         if fault:
             log.info("misbehaves: %s", fault.kind.value)
         if fault and fault.kind == Kind.REFUSE_LATER:
@@ -50,7 +51,7 @@ class Receiver:
 class MailServer:
     """Listens at once, in a thread of its own, until `stop`. Port 0 is a free one. Raises OSError when it is taken."""
 
-    def __init__(self, address: tuple[str, int], inbox: Inbox, faults: Faults) -> None:
+    def __init__(self, address: tuple[str, int], inbox: Inbox, faults: Faults[Fault]) -> None:
         receiver = Receiver(inbox, faults)
         self._loop = asyncio.new_event_loop()
         # Refused ports are told here, not in the thread.

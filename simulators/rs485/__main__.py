@@ -3,11 +3,10 @@
 import argparse
 import logging
 import secrets
-import sys
 from pathlib import Path
 from random import Random
 
-from simulators.process import StopSignal, parse_address, ready_file
+from simulators.process import begin, ready_file, web_arguments
 from simulators.rs485.boards.board import Board
 from simulators.rs485.boards.cu16 import Cu16
 from simulators.rs485.boards.oem8a import Oem8A
@@ -22,10 +21,8 @@ KINDS: dict[str, type[Board]] = {kind.kind: kind for kind in (Cu16, Oem8A)}
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m simulators.rs485", description=__doc__)
+    parser = web_arguments("rs485", __doc__)
     parser.add_argument("--link", type=Path, required=True, help="stable symlink to the pty")
-    parser.add_argument("--http", type=parse_address, default=("127.0.0.1", 0), metavar="HOST:PORT")
-    parser.add_argument("--ready-file", type=Path)
     parser.add_argument("--baud", type=int, default=19200)
     parser.add_argument("--wire-time", choices=sorted(MODES), default="real")
     parser.add_argument(
@@ -37,7 +34,6 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--auto-pull", type=float, metavar="MS", help="customers take the cart so long after the latch")
     parser.add_argument("--seed", type=int, help="of the misbehaviour")
     parser.add_argument("--log", type=Path, help="also write the log here")
-    parser.add_argument("--exit-with-parent", action="store_true")
     return parser.parse_args(arguments)
 
 
@@ -58,11 +54,7 @@ def build_boards(specs: list[str], baud: int) -> list[Board]:
 
 def main() -> None:
     options = parse_arguments()
-    start_log(options.log)
-    stop = StopSignal()
-    stop.on_signals()
-    if options.exit_with_parent:
-        stop.on_parent_death()
+    stop = begin(options.exit_with_parent, log=options.log)
     seed = secrets.randbelow(2**32) if options.seed is None else options.seed
     auto_pull_s = None if options.auto_pull is None else options.auto_pull / 1000
     try:
@@ -81,16 +73,6 @@ def main() -> None:
         server.stop()
     finally:
         line.close()
-
-
-def start_log(path: Path | None) -> None:
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stdout)]
-    if path:
-        handlers.append(logging.FileHandler(path))
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s.%(msecs)03d %(message)s", datefmt="%H:%M:%S", handlers=handlers
-    )
-    logging.raiseExceptions = False  # a reader of stdout that has gone must not stop the bus
 
 
 if __name__ == "__main__":

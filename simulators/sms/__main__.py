@@ -2,10 +2,8 @@
 
 import argparse
 import logging
-import sys
-from pathlib import Path
 
-from simulators.process import StopSignal, parse_address, ready_file
+from simulators.process import begin, ready_file, web_arguments
 from simulators.sms.gateways.inforu import Inforu
 from simulators.sms.gateways.kavenegar import Kavenegar
 from simulators.sms.gateways.sms019 import Sms019
@@ -23,9 +21,7 @@ def parse_template(text: str) -> tuple[str, str]:
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m simulators.sms", description=__doc__)
-    parser.add_argument("--http", type=parse_address, default=("127.0.0.1", 0), metavar="HOST:PORT")
-    parser.add_argument("--ready-file", type=Path)
+    parser = web_arguments("sms", __doc__)
     parser.add_argument("--require-key", metavar="KEY", help="the only key, token or password that is right")
     parser.add_argument(
         "--template",
@@ -35,18 +31,12 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         metavar="NAME=TEXT",
         help="a Kavenegar template; with none given every name is one",
     )
-    parser.add_argument("--exit-with-parent", action="store_true")
     return parser.parse_args(arguments)
 
 
 def main() -> None:
     options = parse_arguments()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stdout)
-    logging.raiseExceptions = False  # a reader of stdout that has gone must not stop the gateway
-    stop = StopSignal()
-    stop.on_signals()
-    if options.exit_with_parent:
-        stop.on_parent_death()
+    stop = begin(options.exit_with_parent)
     inbox, key = Inbox(), options.require_key
     gateways = (
         Kavenegar(inbox, key, dict(options.template)),

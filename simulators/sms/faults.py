@@ -1,6 +1,5 @@
 """What a gateway may be told to do wrong."""
 
-import threading
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -26,32 +25,3 @@ class Fault:
     times: int | None
     seconds: float
     delivers: bool
-
-
-class Faults:
-    """Safe from any thread."""
-
-    def __init__(self) -> None:
-        self._armed: list[Fault] = []
-        self._guard = threading.Lock()
-
-    def arm(self, fault: Fault) -> None:
-        with self._guard:
-            self._armed.append(fault)
-
-    def clear(self) -> None:
-        with self._guard:
-            self._armed.clear()
-
-    def take(self, gateway: str) -> Fault | None:
-        """The first that fits, used up once."""
-        with self._guard:
-            for fault in self._armed:
-                if fault.gateway not in (None, gateway):
-                    continue
-                if fault.times is not None:
-                    fault.times -= 1
-                    if fault.times == 0:
-                        self._armed.remove(fault)
-                return fault
-        return None

@@ -5,7 +5,8 @@ import threading
 from collections.abc import Sequence
 from html import escape
 
-from simulators.sms.faults import DEFAULT_SECONDS, Fault, Faults, Kind
+from simulators.faults import Faults, read_seconds, read_times
+from simulators.sms.faults import DEFAULT_SECONDS, Fault, Kind
 from simulators.sms.gateways.gateway import Gateway
 from simulators.sms.inbox import Inbox, Message
 from simulators.web import (
@@ -20,7 +21,6 @@ from simulators.web import (
 
 log = logging.getLogger("simulators.sms")
 
-MAX_SECONDS = 120
 SHOWN_ON_PAGE = 100
 REFRESH_S = 3
 
@@ -31,7 +31,7 @@ class Service:
     def __init__(self, inbox: Inbox, gateways: Sequence[Gateway]) -> None:
         self.inbox = inbox
         self.gateways = gateways
-        self.faults = Faults()
+        self.faults = Faults[Fault]()
         self._stopping = threading.Event()
 
     def stop(self) -> None:
@@ -63,7 +63,7 @@ class Service:
         return see_other("/") if request.from_page else json_response({"status": "ok"})
 
     def _serve(self, gateway: Gateway, request: Request) -> Response | None:
-        fault = self.faults.take(gateway.name)
+        fault = self.faults.take(lambda fault: fault.gateway in (None, gateway.name))
         if fault is None:
             return gateway.answer(request, None)
         log.info("%s misbehaves: %s", gateway.name, fault.kind.value)
@@ -85,18 +85,14 @@ class Service:
 
     def _read_fault(self, fields: dict[str, object]) -> Fault:
         """Raises HttpError 400."""
-        kind, gateway, times = fields.get("kind"), fields.get("gateway"), fields.get("times", 1)
+        kind, gateway = fields.get("kind"), fields.get("gateway")
         if not isinstance(kind, str) or kind not in set(Kind):
             raise HttpError(400, f"kind is one of {sorted(Kind)}")
         names = sorted(each.name for each in self.gateways)
         if gateway is not None and (not isinstance(gateway, str) or gateway not in names):
             raise HttpError(400, f"gateway is one of {names}, or null for any")
-        if times is not None and (isinstance(times, bool) or not isinstance(times, int) or times < 1):
-            raise HttpError(400, "times is a whole number above 0, or null for until cleared")
-        seconds = fields.get("seconds", DEFAULT_SECONDS.get(Kind(kind), 0))
-        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= MAX_SECONDS:
-            raise HttpError(400, f"seconds is 0 to {MAX_SECONDS}")
-        return Fault(Kind(kind), gateway, times, float(seconds), fields.get("delivers", True) is True)
+        times, seconds = read_times(fields), read_seconds(fields, DEFAULT_SECONDS.get(Kind(kind), 0))
+        return Fault(Kind(kind), gateway, times, seconds, fields.get("delivers", True) is True)
 
 
 def _asked_number(request: Request) -> str | None:
