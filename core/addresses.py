@@ -15,6 +15,8 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 # What one household or phone is given: whoever has one address of it has all of them.
 IPV6_CLIENT_PREFIX = 64
+# What one abuser easily has many addresses in: a small provider's IPv4 network, a customer's largest of IPv6.
+IPV4_SITE_PREFIX, IPV6_SITE_PREFIX = 24, 48
 # A longer chain of proxies is somebody's invention.
 _MOST_HOPS = 20
 
@@ -30,6 +32,15 @@ def network_of(address: str) -> str:
     if isinstance(parsed, IPv6Address):
         return str(ip_network((parsed, IPV6_CLIENT_PREFIX), strict=False))
     return str(parsed) if parsed else "unknown"
+
+
+def site_of(address: str) -> str:
+    """The /24 (IPv4) or /48 (IPv6) an address lies in, for limits that several clients share."""
+    parsed = _parse(address)
+    if parsed is None:
+        return "unknown"
+    prefix = IPV6_SITE_PREFIX if isinstance(parsed, IPv6Address) else IPV4_SITE_PREFIX
+    return str(ip_network((parsed, prefix), strict=False))
 
 
 @lru_cache(maxsize=8)

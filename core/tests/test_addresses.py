@@ -4,7 +4,7 @@ import pytest
 from django.test import RequestFactory
 from pytest_django import Settings
 
-from core.addresses import client_address, network_of
+from core.addresses import client_address, network_of, site_of
 from core.sockets import request_of
 
 PROXIES = ["10.0.0.0/8", "192.0.2.1", "fd00::/8"]
@@ -86,3 +86,16 @@ def test_websocket_is_judged_as_a_request_is(settings: Settings) -> None:
 )
 def test_one_client_is_one_address_or_one_network(address: str, expected: str) -> None:
     assert network_of(address) == expected
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("198.51.100.1", "198.51.100.0/24"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1::/48"),
+        ("::ffff:198.51.100.1", "198.51.100.0/24"),
+        ("somewhere", "unknown"),
+    ],
+)
+def test_many_clients_of_one_site_are_one_network(address: str, expected: str) -> None:
+    assert site_of(address) == expected

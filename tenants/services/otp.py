@@ -5,7 +5,6 @@ abused for it, so sends are limited by number, number range, address, network, c
 when the counters can't be reached.
 """
 
-import ipaddress
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from django.utils.crypto import constant_time_compare, salted_hmac
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from core.addresses import network_of, site_of
 from core.errors import InvalidInput, NotAllowed, Unavailable
 from core.limits import Limit, take
 from core.sms import OtpText, SmsError, gateway
@@ -82,7 +82,7 @@ def verify_otp(*, phone: str, code: str, binding: str, address: str) -> None:
     A guess is counted before it is compared, in one statement, so that parallel guesses all count.
     """
     # None by phone: a stranger could use it up. A phone's guesses are bounded by its sends, five guesses each.
-    take([Limit(f"otp-guess:address:{address}", 100, _HOUR)], fail_closed=True)
+    take([Limit(f"otp-guess:address:{network_of(address)}", 100, _HOUR)], fail_closed=True)
     now = timezone.now()
     challenge = OtpChallenge.objects.filter(phone=phone, binding=binding).order_by("-created_at").first()
     if challenge is None:
@@ -127,20 +127,11 @@ def _send_limits(phone: str, address: str) -> list[Limit]:
         Limit(f"otp-send:number:{phone}", 1, RESEND_AFTER),
         Limit(f"otp-send:number-hour:{phone}", 5, _HOUR),
         Limit(f"otp-send:range:{phone[:-3]}", 20, _HOUR),
-        Limit(f"otp-send:address:{address}", settings.OTP_SENDS_PER_ADDRESS_PER_HOUR, _HOUR),
-        Limit(f"otp-send:network:{_network(address)}", 10 * settings.OTP_SENDS_PER_ADDRESS_PER_HOUR, _HOUR),
+        Limit(f"otp-send:address:{network_of(address)}", settings.OTP_SENDS_PER_ADDRESS_PER_HOUR, _HOUR),
+        Limit(f"otp-send:network:{site_of(address)}", 10 * settings.OTP_SENDS_PER_ADDRESS_PER_HOUR, _HOUR),
         Limit(f"otp-send:country:{region_of(phone)}", max(1, settings.OTP_DAILY_BUDGET // 2), _DAY),
         Limit("otp-send:budget", settings.OTP_DAILY_BUDGET, _DAY),
     ]
-
-
-def _network(address: str) -> str:
-    """The /24 (IPv4) or /48 (IPv6) an address lies in: what one abuser easily has many of."""
-    try:
-        version = ipaddress.ip_address(address).version
-    except ValueError:
-        return "unknown"
-    return str(ipaddress.ip_network(f"{address}/{24 if version == 4 else 48}", strict=False))
 
 
 def _hmac(challenge: OtpChallenge, code: str) -> str:

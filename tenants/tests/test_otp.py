@@ -33,10 +33,10 @@ def ask(phone: str = PHONE, *, binding: str = "session-1", address: str = "203.0
     otp.request_otp(phone=phone, binding=binding, address=address, language=language, host="shop.example")
 
 
-def guess(code: str, phone: str = PHONE, *, binding: str = "session-1") -> bool:
+def guess(code: str, phone: str = PHONE, *, binding: str = "session-1", address: str = "203.0.113.9") -> bool:
     """Whether the code is taken."""
     try:
-        otp.verify_otp(phone=phone, code=code, binding=binding, address="203.0.113.9")
+        otp.verify_otp(phone=phone, code=code, binding=binding, address=address)
     except InvalidInput:
         return False
     return True
@@ -273,9 +273,10 @@ def test_sends_to_a_range_of_numbers_are_limited() -> None:
     [
         pytest.param("203.0.113.9", 4, id="one-address"),
         pytest.param("203.0.113.{}", 40, id="network-of-ipv4"),
+        pytest.param("2001:db8:1:1::{}", 4, id="one-client-of-ipv6"),
         pytest.param("2001:db8:1:{}::1", 40, id="network-of-ipv6"),
         pytest.param("10.{}.0.1", 60, id="far-apart"),
-        pytest.param("not an address {}", 40, id="no-address"),
+        pytest.param("not an address {}", 4, id="no-address"),
     ],
 )
 def test_sends_from_an_address_and_its_network_are_limited(settings: Settings, address: str, expected: int) -> None:
@@ -328,12 +329,13 @@ def test_guesses_of_a_stranger_do_not_lock_a_phone_out(sms: httpx.Client) -> Non
     assert guess(code)
 
 
-def test_guesses_from_one_address_are_limited() -> None:
-    for _ in range(100):
-        guess("123456")
+@pytest.mark.parametrize("address", ["203.0.113.9", "2001:db8:1:2::{}"], ids=["ipv4", "ipv6"])
+def test_guesses_from_one_client_are_limited(address: str) -> None:
+    for number in range(100):
+        guess("123456", address=address.format(number))
 
     with pytest.raises(TooMany):
-        guess("123456")
+        guess("123456", address=address.format(100))
 
 
 def sign_in(code: str) -> User:
