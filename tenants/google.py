@@ -4,6 +4,7 @@ State and PKCE (RFC 9700 §2.1.1) bind the answer to the browser and to the sess
 """
 
 from collections.abc import Callable
+from datetime import timedelta
 from threading import BoundedSemaphore
 from typing import Any
 
@@ -21,6 +22,7 @@ from django.utils.translation import gettext_lazy as _
 from core.errors import NotAllowed, Unavailable
 from core.views import error_page
 
+LEEWAY = timedelta(seconds=30)  # what clocks may differ by
 # Of the twenty threads that serve the web: while Google hangs, the others go on.
 _ASKING = BoundedSemaphore(4)
 
@@ -48,6 +50,7 @@ class GoogleAdapter(GoogleOAuth2Adapter):
                 algorithms=["RS256"],
                 audience=app.client_id,
                 issuer=self.id_token_issuer,
+                leeway=LEEWAY,
                 options={"require": ["exp", "iat", "aud", "iss", "sub"]},
             )
         except (jwt.PyJWTError, ValueError, TypeError) as error:

@@ -13,6 +13,7 @@ class Kind(StrEnum):
     UNSIGNED = "unsigned"  # alg: none
     HMAC = "hmac"  # alg: HS256, with the certificate as the secret
     EXPIRED = "expired"
+    AHEAD = "ahead"  # the id_token is of 20 s from now: their clock and ours differ
     NO_IDENTITY = "no_identity"  # tokens without an id_token
     WRONG_STATE = "wrong_state"
     DENIED = "denied"  # error=access_denied

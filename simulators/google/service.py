@@ -17,6 +17,7 @@ from simulators.web import HttpError, Request, Response, html_response, json_res
 CODE_LIFETIME_S = 60
 TOKEN_LIFETIME_S = 3600
 HANG_S = 60
+_CLOCK_S = {Kind.EXPIRED: -2 * TOKEN_LIFETIME_S, Kind.AHEAD: 20}
 _SUGGESTED = ("dora@gmail.example", "alice@shop.example")
 _IN_TOKEN = (
     Kind.UNVERIFIED,
@@ -27,6 +28,7 @@ _IN_TOKEN = (
     Kind.UNSIGNED,
     Kind.HMAC,
     Kind.EXPIRED,
+    Kind.AHEAD,
     Kind.NO_IDENTITY,
 )
 
@@ -162,7 +164,7 @@ class Service:
         return json_response(answer)
 
     def _id_token(self, grant: Grant, fault: Kind | None) -> str:
-        now = int(time.time()) - (2 * TOKEN_LIFETIME_S if fault == Kind.EXPIRED else 0)
+        now = int(time.time()) + (_CLOCK_S.get(fault, 0) if fault else 0)
         given, _, family = grant.name.partition(" ")
         claims: dict[str, object] = {
             "iss": "https://elsewhere.example" if fault == Kind.WRONG_ISSUER else self.issuer,

@@ -220,6 +220,22 @@ def test_whatever_google_does_wrong_control(
     assert is_signed_in(client)
 
 
+def test_clock_that_is_a_little_off_is_no_fault(client: Client, google: httpx.Client) -> None:
+    fault(google, "ahead")
+
+    assert come_back(client, google, ALICE)[0] == 302
+    assert is_signed_in(client)
+
+
+def test_clock_that_is_a_little_off_is_no_fault_control(
+    client: Client, google: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ours, "LEEWAY", 0)
+    fault(google, "ahead")
+
+    assert come_back(client, google, ALICE)[0] == 401
+
+
 def test_google_that_hangs_is_given_up(client: Client, google: httpx.Client, settings: Settings) -> None:
     settings.SOCIALACCOUNT_REQUESTS_TIMEOUT = 0.5
     fault(google, "slow")
