@@ -45,7 +45,7 @@ class OutboxMessage(models.Model):
 
 
 class StateChange(models.Model):
-    """History of every life cycle, append only."""
+    """History of every life cycle, append only: but for `forget_actors`, nobody changes or deletes a row."""
 
     append_only = True
 
@@ -98,7 +98,7 @@ class ComponentPulse(models.Model):
 
 
 class AuditEntry(models.Model):
-    """Who did what to which thing. Append only: the application's database role may insert and read (decision 11).
+    """Who did what to which thing. Append only: the application's database role may insert and read (decision 12).
 
     Names and addresses of persons are never in `before` and `after`; who is meant is told by id.
     """

@@ -14,6 +14,7 @@ from carts.enums import OPEN_RENTALS, CartStatus
 from carts.models import Rental
 from core.errors import DomainError
 from core.models import StateChange
+from core.transitions import forget_actors
 from devices.services import forget_who_asked
 from tenants.models import Chain, User
 from tenants.services import forget_customer
@@ -76,5 +77,5 @@ def _forget_actors(rentals: Sequence[Rental], limit: datetime) -> None:
     of_cart = Q(entity_id__in=[row.cart_id for row in rentals], field="status", at__lt=limit) & Q(
         to_state__in=(CartStatus.RESERVED, CartStatus.RENTED)
     )
-    StateChange.objects.filter(of_rental | of_cart, actor__in=customers).update(actor="")
+    forget_actors(StateChange.objects.filter(of_rental | of_cart, actor__in=customers))
     forget_who_asked(commands=commands)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -16,6 +17,7 @@ from pytest_django import Settings
 from core import audit
 from core.database_rights import append_only_models, grant_rights
 from core.models import AuditEntry, StateChange
+from core.transitions import forget_actors
 from deploy.stack.postgres import APPLICATION
 from deploy.stack.testing import APP_LOGIN
 from devices.services.telemetry import drop_old_partitions, ensure_partitions
@@ -169,19 +171,31 @@ def test_functions_about_telemetry_take_no_nonsense(name: str, day: str) -> None
         own.execute(f"SELECT {name}({day}::date)")
 
 
-def test_functions_about_telemetry_are_nobody_elses() -> None:
+def test_functions_of_the_owner_are_nobody_elses() -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT proname, prosecdef, proconfig, has_function_privilege('public', oid, 'EXECUTE')"
-            " FROM pg_proc WHERE proname LIKE 'devices_%' ORDER BY 1"
+            " FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND prosecdef ORDER BY 1"
         )
         found = cursor.fetchall()
 
     pinned = ["search_path=pg_catalog, pg_temp"]
     assert found == [
+        ("core_forget_actors", True, pinned, False),
         ("devices_drop_telemetry_before", True, pinned, False),
         ("devices_make_telemetry_day", True, pinned, False),
     ]
+
+
+def test_application_forgets_who_and_nothing_else(as_application: None) -> None:
+    told = {"entity": "a.b", "entity_id": uuid4(), "field": "f", "from_state": "x", "to_state": "y", "reason": "r"}
+    first, second = (StateChange.objects.create(**told, actor=who) for who in ("one", "two"))
+    before = StateChange.objects.filter(pk=first.pk).values().get()
+
+    forget_actors(StateChange.objects.filter(actor="one"))
+
+    assert StateChange.objects.filter(pk=first.pk).values().get() == {**before, "actor": ""}
+    assert StateChange.objects.get(pk=second.pk).actor == "two"
 
 
 def test_production_is_told_that_its_role_can_change_the_audit(settings: Settings) -> None:
