@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, StorageState, expect, sync_playwr
 
 from deploy.stack.layout import Ports
 from tests.browser.shop import Shop
-from tests.browser.windows import DEADLINE_MS, Windows, set_up_app, type_code
+from tests.browser.windows import DEADLINE_MS, Windows, close_context, set_up_app, type_code
 from tests.running_stack import RunningStack, running_stack, wait_until
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -66,7 +66,7 @@ def manager_state(browser: Browser, stack: RunningStack) -> StorageState:
     set_up_app(page)
     expect(page).to_have_url(re.compile(r"/control/branches/"))
     state = context.storage_state()
-    context.close()
+    close_context(context)
     return state
 
 
@@ -79,7 +79,7 @@ def shop(browser: Browser, stack: RunningStack, manager_state: StorageState) -> 
     branch_url = page.url
     page.goto(f"{branch_url}/posters")
     urls = dict(enumerate(page.locator(".poster__url").all_inner_texts(), start=1))
-    context.close()
+    close_context(context)
     simulators = stack.run["simulators"]
     with (
         httpx.Client(base_url=simulators["sms"], timeout=10) as sms,

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.windows import DEADLINE_MS, DESK
+from tests.browser.windows import DEADLINE_MS, DESK, close_context
 from tests.running_stack import RunningStack
 
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("stack")]
 SESSION_OF_STAFF = """
 from django.test import Client
 from tenants.models import User
@@ -54,7 +55,8 @@ def visit(browser: Browser, stack: RunningStack, session_of_staff: str, blocked:
         return page
 
     yield open_page
-    context.close()
+    close_context(context)
+    assert blocked == []
 
 
 def test_inline_code_is_blocked_control(visit: Open, blocked: list[str]) -> None:
@@ -70,18 +72,18 @@ def test_inline_code_is_blocked_control(visit: Open, blocked: list[str]) -> None
         True,
     ]
     assert len([text for text in blocked if "Content Security Policy" in text]) >= 2
+    blocked.clear()
 
 
-def test_overview_opens_in_its_colours(visit: Open, blocked: list[str]) -> None:
+def test_overview_opens_in_its_colours(visit: Open) -> None:
     page = visit("/admin/")
 
     brand = page.locator("#nav-sidebar a.active").first.evaluate("link => getComputedStyle(link).color")
 
     assert brand == "oklch(0.475 0.095 166)"
-    assert blocked == []
 
 
-def test_dark_mode_switches_and_stays(visit: Open, blocked: list[str]) -> None:
+def test_dark_mode_switches_and_stays(visit: Open) -> None:
     page = visit("/admin/")
     root = page.locator("html")
     page.keyboard.press("Control+e")
@@ -94,10 +96,9 @@ def test_dark_mode_switches_and_stays(visit: Open, blocked: list[str]) -> None:
 
     assert {before, after} == {"dark", "light"}
     expect(root).to_have_class(after)
-    assert blocked == []
 
 
-def test_command_palette_finds(visit: Open, blocked: list[str]) -> None:
+def test_command_palette_finds(visit: Open) -> None:
     page = visit("/admin/")
     page.keyboard.press("Control+k")
     search = page.locator("[x-ref='searchInputCommand']")
@@ -105,10 +106,9 @@ def test_command_palette_finds(visit: Open, blocked: list[str]) -> None:
     search.press_sequentially("Haifa")
 
     expect(page.locator("#command-results li").first).to_contain_text("Haifa")
-    assert blocked == []
 
 
-def test_list_is_filtered_and_its_rows_are_chosen(visit: Open, blocked: list[str]) -> None:
+def test_list_is_filtered_and_its_rows_are_chosen(visit: Open) -> None:
     page = visit("/admin/carts/cart/")
     page.locator("#result_list .action-select").first.check()
 
@@ -117,20 +117,18 @@ def test_list_is_filtered_and_its_rows_are_chosen(visit: Open, blocked: list[str
     assert bar.evaluate("bar => bar.style.width.endsWith('px') && bar.getBoundingClientRect().width > 300")
     page.locator("#changelist a", has_text="Filters").click()
     expect(page.locator("#changelist-filter")).to_be_visible()
-    assert blocked == []
 
 
-def test_autocomplete_offers_rows(visit: Open, blocked: list[str]) -> None:
+def test_autocomplete_offers_rows(visit: Open) -> None:
     page = visit("/admin/carts/cart/add/")
     page.locator(".select2-selection").first.click()
 
     expect(page.locator(".select2-results__option").filter(has_text=re.compile(r"\w")).first).to_be_visible()
     page.locator(".select2-results__option--selectable, .select2-results__option[role=option]").first.click()
     expect(page.locator(".select2-selection__rendered").first).to_have_text(re.compile(r"\w"))
-    assert blocked == []
 
 
-def test_date_is_picked(visit: Open, blocked: list[str]) -> None:
+def test_date_is_picked(visit: Open) -> None:
     page = visit("/admin/tenants/grant/add/")
     page.locator(".datetimeshortcuts a").nth(1).click()
 
@@ -138,10 +136,9 @@ def test_date_is_picked(visit: Open, blocked: list[str]) -> None:
     expect(calendar).to_be_visible()
     calendar.locator("td a", has_text="15").first.click()
     expect(page.locator(".vDateField").first).to_have_value(re.compile("15"))
-    assert blocked == []
 
 
-def test_api_page_shows_the_document(visit: Open, blocked: list[str]) -> None:
+def test_api_page_shows_the_document(visit: Open) -> None:
     page = visit("/api/docs")
     operation = page.locator("#operations-chains-chain_list")
     operation.locator(".opblock-summary-control").click()
@@ -149,12 +146,9 @@ def test_api_page_shows_the_document(visit: Open, blocked: list[str]) -> None:
     operation.get_by_role("button", name="Execute").click()
 
     expect(operation.locator(".live-responses-table .response .response-col_status")).to_contain_text("200")
-    assert blocked == []
 
 
 @pytest.mark.parametrize("path", ["/admin/tenants/user/", "/admin/tenants/chain/add/", "/control/", "/me/"])
-def test_page_loads_with_nothing_blocked(visit: Open, blocked: list[str], path: str) -> None:
+def test_page_loads_with_nothing_blocked(visit: Open, path: str) -> None:
     page = visit(path)
     page.wait_for_load_state("networkidle")
-
-    assert blocked == []
