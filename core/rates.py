@@ -1,9 +1,9 @@
 """How often anybody may ask: every request counts against whoever asks and against their address.
 
-Who asks falls into a tier (`settings.RATE_TIER` says which: anonymous, customer, manager, staff; whoever brings a
-credential of their own is a program, or a device where devices report), what they ask for into a class (sign-in, write,
-read, device, socket). `settings.RATE_LIMITS[tier][class]` is the number of requests a minute; those of the tier
-`address` are for all who share one. Health checks and files are not counted.
+Who asks falls into a tier (`settings.RATE_TIER` says which: anonymous, customer, manager, staff; whoever comes to REST
+with a bearer token and no session is a program, or a device where devices report), what they ask for into a class
+(sign-in, write, read, device, socket). `settings.RATE_LIMITS[tier][class]` is the number of requests a minute; those of
+the tier `address` are for all who share one. Health checks and files are not counted.
 
 One script in Redis decides and counts, in one round trip: the generic cell rate algorithm (ITU-T I.371), which keeps
 one number a key and gives back evenly what it took. A refused request takes nothing.
@@ -40,8 +40,8 @@ GetResponse = Callable[[HttpRequest], HttpResponse]
 WINDOW_S = 60
 ADDRESS = "address"
 UNCOUNTED = ("/healthz", settings.STATIC_URL)
-# Posting there is trying to get in. Leaving and shutting others out is not, and must work without Redis too.
-SIGN_IN = re.compile(r"/auth/(?!sign-out|sessions/|tokens/)|/api/auth/(?!logout)")
+# Writing there is trying to get in. Leaving and shutting others out is not, and must work without Redis too.
+SIGN_IN = re.compile(r"/auth/(?!sign-out|leave$|sessions/|tokens/)|/api/auth/(?!logout|tokens/)")
 # Its GET is where a sign-in ends.
 SIGN_IN_BY_GET = re.compile(r"/auth/google/callback")
 OF_DEVICES = re.compile(r"/api/devices/(register|([^/]+/)?(heartbeat|token))$")
@@ -128,20 +128,24 @@ def class_of(request: HttpRequest) -> str:
 
 
 def rates_of(request: HttpRequest, kind: str) -> list[Rate]:
-    """What a request of a class counts against. Costs what `RATE_TIER` does, and nothing for a bearer of a token."""
+    """What a request of a class counts against. Costs what `RATE_TIER` does."""
     network = network_of(client_address(request))
-    credential = request.META.get("HTTP_AUTHORIZATION", "")
-    if credential:
+    tier, who = import_string(settings.RATE_TIER)(request)
+    # A header that somebody signed in writes beside their session makes no one else of them.
+    if not who and request.path.startswith("/api/") and (token := _bearer_token(request)):
         # Not yet known to be good: whoever invents a new one each time meets the limit of the address.
-        tier, who = "device" if kind == "device" else "program", hashlib.sha256(credential.encode()).hexdigest()[:32]
-    else:
-        tier, who = import_string(settings.RATE_TIER)(request)
+        tier, who = "device" if kind == "device" else "program", hashlib.sha256(token.encode()).hexdigest()[:32]
     limits = settings.RATE_LIMITS
     most = limits[tier].get(kind) or limits["anonymous"][kind]
     return [
         Rate(f"{tier}-{kind}", f"{kind}:{tier}:{who or network}", most),
         Rate(f"{ADDRESS}-{kind}", f"{kind}:{ADDRESS}:{network}", limits[ADDRESS][kind]),
     ]
+
+
+def _bearer_token(request: HttpRequest) -> str:
+    scheme, _, token = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 class RatesMiddleware:

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from threading import Barrier
 from typing import Any
 
@@ -11,6 +12,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.db import connection
 from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 from pytest_django import Settings
 from redis import Redis
 
@@ -19,6 +21,8 @@ from core.rates import Rate, RatedSockets, class_of, header_fields, meter, rates
 from core.tests.fixtures import DEAD_ADDRESS
 from core.tests.race import race, wait_for
 from tenants.models import User
+from tenants.requester import ACTING_AS, acting_entry
+from tenants.services import create_personal_token, user_of_personal_token
 from tenants.tests.api import client_of, problem
 from tenants.tests.factories import People, make_people
 from tenants.tests.signing_in import sign_in
@@ -77,6 +81,10 @@ def statuses(client: Client, path: str, times: int) -> list[int]:
         ("POST", "/auth/2fa/give", "sign-in"),
         ("POST", "/api/auth/otp/verify", "sign-in"),
         ("POST", "/auth/sign-out", "write"),
+        ("POST", "/auth/leave", "write"),
+        ("POST", "/auth/tokens/0f8fad5b-d9cb-469f-a165-70867728950e/revoke", "write"),
+        ("DELETE", "/api/auth/tokens/0f8fad5b-d9cb-469f-a165-70867728950e", "write"),
+        ("POST", "/api/auth/tokens", "sign-in"),
         ("POST", "/api/auth/logout", "write"),
         ("GET", "/auth/google/callback", "sign-in"),
         ("POST", "/api/devices/register", "device"),
@@ -111,6 +119,7 @@ def test_each_tier_has_limits_of_its_own(people: People, limit: Callable[..., No
 def test_device_is_counted_by_its_token_and_address(settings: Settings) -> None:
     path = "/api/devices/heartbeat"
     request = RequestFactory().post(path, headers={"Authorization": "Bearer of-a-device"}, REMOTE_ADDR="192.0.2.7")
+    request.user = AnonymousUser()
 
     found = rates_of(request, class_of(request))
 
@@ -219,6 +228,33 @@ def test_credentials_made_up_each_time_meet_the_limit_of_the_address(limit: Call
     tries = [Client(headers={"Authorization": f"Bearer {number}"}).get("/api/chains") for number in range(7)]
 
     assert [response.status_code for response in tries] == [401] * 5 + [429] * 2
+
+
+@pytest.mark.parametrize(
+    ("path", "header"),
+    [("/me/", "Bearer {}"), ("/me/", "x{}"), ("/api/auth/me", "Bearer {}"), ("/api/auth/me", "Basic {}")],
+)
+def test_header_gets_nobody_out_of_their_own_limit(
+    people: People, limit: Callable[..., None], path: str, header: str
+) -> None:
+    limit(customer={"read": 2})
+    client = browser(people.dora)
+
+    tries = [client.get(path, headers={"Authorization": header.format(number)}).status_code for number in range(4)]
+
+    assert 429 not in tries[:2]
+    assert tries[2:] == [429, 429]
+
+
+@pytest.mark.parametrize(("path", "header"), [("/auth/sign-in", "Bearer {}"), ("/api/chains", "Basic {}")])
+def test_header_that_is_no_token_for_rest_counts_for_nothing(
+    limit: Callable[..., None], path: str, header: str
+) -> None:
+    limit(anonymous={"read": 2})
+
+    tries = [Client(headers={"Authorization": header.format(number)}).get(path).status_code for number in range(3)]
+
+    assert [status == 429 for status in tries] == [False, False, True]
 
 
 def test_address_limit_spans_people_and_nobody(people: People, limit: Callable[..., None]) -> None:
@@ -356,6 +392,21 @@ def test_without_redis_reading_writing_and_leaving_go_on(people: People) -> None
     assert client.post("/s/nowhere1/unlock").status_code == 404
     assert client.post("/auth/sign-out").status_code == 302
     assert client_of(people.alice).get("/api/chains").status_code == 200
+
+
+@pytest.mark.usefixtures("_redis_is_down")
+def test_without_redis_tokens_are_revoked_and_acting_as_somebody_ends(people: People) -> None:
+    ends = timezone.now() + timedelta(days=1)
+    token, secret = create_personal_token(user=people.alice, name="x", scopes=["carts:view"], expires_at=ends)
+    client = browser(people.erin)
+    session = client.session
+    session[ACTING_AS] = acting_entry(people.alice)
+    session.save()
+
+    assert client_of(people.alice).delete(f"/api/auth/tokens/{token.pk}").status_code == 204
+    assert user_of_personal_token(secret) is None
+    assert client.post("/auth/leave").status_code == 302
+    assert ACTING_AS not in client.session
 
 
 # --- websockets -------------------------------------------------------------------------------------------------------
