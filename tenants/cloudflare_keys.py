@@ -76,8 +76,11 @@ def _answers(held: _Keys | None, key_id: str) -> bool:
 
 
 def _ask_in_turn(team: str, key_id: str, held: _Keys | None) -> _Keys | None:
-    """One thread asks; others wait for it, unless they have an old key to go on with."""
-    if not _fetching.acquire(blocking=held is None or key_id not in held.by_id):
+    """One thread asks; others wait for it only while nothing is held.
+
+    Anybody can invent an id: if it were waited for, a team that hangs would hold every thread of the web.
+    """
+    if not _fetching.acquire(blocking=held is None):
         return held
     try:
         now = _held.get(team)

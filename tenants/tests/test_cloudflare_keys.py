@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from threading import Thread
 from typing import Any
 from uuid import uuid4
 
@@ -107,10 +108,10 @@ def test_key_that_was_rotated_out_is_refused_within_the_hour(team: Team, alice: 
 def test_old_keys_serve_while_the_team_can_not_be_asked(
     team: Team, alice: User, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    monkeypatch.setattr(cloudflare_keys, "TIMEOUT_S", 0.2)
     token = team.mint(email=alice.email)
     let_in(token)
     from_now(timedelta(hours=2))
+    monkeypatch.setattr(cloudflare_keys, "TIMEOUT_S", 0.2)
 
     team.misbehave(kind, seconds=10)
     began = time.monotonic()
@@ -193,6 +194,21 @@ def test_many_first_requests_at_once_ask_once(team: Team, alice: User) -> None:
     answers = race(lambda: let_in(token), times=8)
 
     assert (answers, team.fetches()) == ([False] * 8, 1)
+
+
+def test_invented_key_waits_for_no_answer_of_the_team(team: Team, alice: User) -> None:
+    let_in(team.mint(email=alice.email))
+    invented = team.mint(email=alice.email, headers={"kid": "x"})
+    answers: list[bool] = []
+    asking = Thread(target=lambda: answers.append(let_in(invented)))
+
+    with cloudflare_keys._fetching:  # somebody asks, and the team hangs
+        asking.start()
+        asking.join(5)
+        answered = list(answers)
+    asking.join()
+
+    assert answered == [False]
 
 
 def test_without_redis_kept_keys_serve_and_nothing_is_asked(
