@@ -1,6 +1,8 @@
 """What is personal over all apps: declared everywhere, told whole and to nobody else, gone after an erasure."""
 
 import json
+import os
+import resource
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
@@ -23,6 +25,7 @@ from core.models import AuditEntry, StateChange
 from core.privacy import declared, personal_of
 from tenants.models import Erasure, Invitation, User
 from tenants.services import erase_person, export_person, reapply_erasures
+from tenants.services.privacy import read_journal
 from tenants.tests.factories import People, make_people, make_user
 from tenants.tests.signing_in import sign_in
 from tests.privacy_world import Known, make_known
@@ -220,9 +223,13 @@ def test_nothing_of_an_erased_person_is_left(dora: Known, neighbour: Known, peop
     assert (rental.customer, rental.notes, rental.status) == (row, "", RentalStatus.RETURNED)
     assert not row.grants.exists()
     assert Erasure.objects.get().user_id == row.pk
-    assert [json.loads(line)["id"] for line in journal.read_text().splitlines()] == [str(row.pk)]
+    assert ids_in(journal) == [str(row.pk)]
     assert journal.stat().st_mode & 0o777 == 0o600
     assert "dorothea" not in journal.read_text()
+
+
+def ids_in(journal: Path) -> list[str]:
+    return [json.loads(line)["id"] for line in filter(None, journal.read_text().split("\n"))]
 
 
 def test_erased_person_is_nobody_any_more(dora: Known, people: People) -> None:
@@ -259,7 +266,7 @@ def test_erasing_twice_is_once(dora: Known, people: People, journal: Path) -> No
     erase_person(user=dora.user, actor=people.erin)
     erase_person(user=dora.user, actor=people.erin)
 
-    assert len(journal.read_text().splitlines()) == 1
+    assert len(ids_in(journal)) == 1
     assert StateChange.objects.filter(entity_id=dora.user.pk, to_state="erased").count() == 1
 
 
@@ -323,7 +330,7 @@ def test_restored_backup_forgets_again(dora: Known, neighbour: Known, people: Pe
     assert everywhere(dora.marks) == KEPT
     assert everywhere(neighbour.marks) == before
     assert Erasure.objects.get().user_id == dora.user.pk
-    assert len(journal.read_text().splitlines()) == 1
+    assert len(ids_in(journal)) == 1
     assert reapply_erasures() == 0
 
 
@@ -355,6 +362,44 @@ def test_torn_line_of_the_journal_is_passed_over(dora: Known, people: People, jo
     journal.write_text(f'{{"id": "7c9e\n{journal.read_text()}{{"id": "7c')
 
     assert reapply_erasures() == 1
+
+
+def test_torn_line_swallows_no_later_erasure(dora: Known, neighbour: Known, people: People, journal: Path) -> None:
+    erase_person(user=dora.user, actor=people.erin)
+    journal.write_bytes(journal.read_bytes() + b'{"id": "7c\xd7')
+
+    erase_person(user=neighbour.user, actor=people.erin)
+
+    assert read_journal() == {dora.user.pk, neighbour.user.pk}
+
+
+def test_nobody_is_erased_where_the_disk_takes_half_a_line(
+    dora: Known, neighbour: Known, people: People, journal: Path
+) -> None:
+    room = 2**20  # more than anything else this process writes meanwhile
+    journal.write_text("\n" * room)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room + 20, hard))
+    try:
+        with pytest.raises(Unavailable):
+            erase_person(user=dora.user, actor=people.erin)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    erase_person(user=neighbour.user, actor=people.erin)
+
+    assert User.objects.get(pk=dora.user.pk).phone == dora.user.phone
+    assert read_journal() == {neighbour.user.pk}
+
+
+def test_new_journal_is_on_the_disk_with_its_name(
+    dora: Known, people: People, journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
+
+    erase_person(user=dora.user, actor=people.erin)
+
+    assert synced == [journal.stat().st_ino, journal.parent.stat().st_ino]
 
 
 def test_nobody_is_erased_without_the_journal(dora: Known, people: People, settings: Settings, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A person's own data: told on request, forgotten on request, and forgotten again after a restore."""
 
+import errno
 import json
 import logging
 import os
@@ -74,25 +75,40 @@ def reapply_erasures() -> int:
 
 
 def write_journal(user_id: UUID) -> None:
-    """One line, on the disk before this returns: the journal outlives the database. Raises `Unavailable`."""
+    """One line, on the disk before this returns: the journal outlives the database. Raises `Unavailable`.
+
+    It begins with a line end of its own: one that a power cut or a full disk left unfinished does not swallow it.
+    """
     path = Path(settings.ERASURE_JOURNAL)
-    line = json.dumps({"id": str(user_id), "at": timezone.now().isoformat()}) + "\n"
+    line = f"\n{json.dumps({'id': str(user_id), 'at': timezone.now().isoformat()})}\n".encode()
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        try:
-            os.write(descriptor, line.encode())
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        _append(path, line)
     except OSError as error:
         raise Unavailable(_("The list of erasures can't be written. Nothing was erased.")) from error
+
+
+def _append(path: Path, line: bytes) -> None:
+    """Raises `OSError`, also where only a part could be written."""
+    _flush(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), line)
+    _flush(os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY))  # or a new file's name is lost, its lines with it
+
+
+def _flush(descriptor: int, line: bytes = b"") -> None:
+    """Write, flush to the disk, close."""
+    try:
+        if line and os.write(descriptor, line) != len(line):
+            raise OSError(errno.ENOSPC, "written in part")
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def read_journal() -> set[UUID]:
     """Everybody in it. A line that a power cut left unfinished is passed over: its erasure did not happen either."""
     path = Path(settings.ERASURE_JOURNAL)
     found = set()
-    for line in path.read_text().splitlines() if path.exists() else ():
+    lines = path.read_text(errors="replace").split("\n") if path.exists() else ()
+    for line in filter(None, lines):
         try:
             found.add(UUID(json.loads(line)["id"]))
         except (ValueError, KeyError, TypeError):
