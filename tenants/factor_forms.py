@@ -8,6 +8,7 @@ from allauth.mfa.adapter import get_adapter
 from allauth.mfa.base import forms as base
 from allauth.mfa.totp import forms as totp
 from allauth.mfa.webauthn import forms as webauthn
+from allauth.mfa.webauthn.internal.auth import parse_authentication_response
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
@@ -120,4 +121,12 @@ class ReauthenticateKeyForm(_GivesKey, webauthn.ReauthenticateWebAuthnForm):
 
 
 class SignInKeyForm(_GivesKey, webauthn.LoginWebAuthnForm):
-    """Instead of everything else."""
+    """Instead of everything else: with what one has (the key) goes what one knows or is (PIN, finger, face)."""
+
+    def clean_credential(self) -> Any:
+        answer = self.cleaned_data["credential"]
+        key = super().clean_credential()
+        # The challenge may be of a ceremony that did not insist on it: allauth keeps one for all of them.
+        if not parse_authentication_response(answer).response.authenticator_data.is_user_verified():
+            raise get_adapter().validation_error("incorrect_code")
+        return key

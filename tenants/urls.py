@@ -10,7 +10,7 @@ from django.views.generic import RedirectView
 from tenants import google
 from tenants.views import acting, auth, invitations, my_data, phone, security
 from tenants.views import second_factor as factors
-from tenants.views.ways_in import change_password, sign_up, way_in, with_google
+from tenants.views.ways_in import change_password, sign_out, sign_up, way_in, with_google
 
 own = (
     [
@@ -43,7 +43,7 @@ urlpatterns = [
     path("", include(own)),
     path("sign-in", way_in(account.login), name="account_login"),
     path("sign-up", sign_up(account.signup), name="account_signup"),
-    path("sign-out-now", way_in(account.logout), name="account_logout"),
+    path("sign-out-now", sign_out(account.logout), name="account_logout"),
     path("inactive", way_in(account.account_inactive), name="account_inactive"),
     path("confirm", way_in(account.reauthenticate), name="account_reauthenticate"),
     path("code", way_in(account.request_login_code), name="account_request_login_code"),

@@ -41,9 +41,13 @@ def give_app(user: User, *, secret: str = SECRET) -> str:
 
 
 class Passkey:
-    """A key in a browser: answers what pages put into `webauthn-options`, as `webauthn.js` would send it."""
+    """A key in a browser: answers what pages put into `webauthn-options`, as `webauthn.js` would send it.
 
-    def __init__(self) -> None:
+    `asks_pin`: it checks who uses it; whoever stole the key does without.
+    """
+
+    def __init__(self, *, asks_pin: bool = True) -> None:
+        self.asks_pin = asks_pin
         self.private = ec.generate_private_key(ec.SECP256R1())
         self.id = os.urandom(16)
         self.owner = b""
@@ -61,7 +65,7 @@ class Passkey:
 
     def get(self, options: dict[str, Any]) -> str:
         wanted = options["publicKey"]
-        data = AuthenticatorData.create(_hash(wanted["rpId"]), 0x05, 1)
+        data = AuthenticatorData.create(_hash(wanted["rpId"]), 0x05 if self.asks_pin else 0x01, 1)
         client = _client_data(CollectedClientData.TYPE.GET, wanted)
         signature = self.private.sign(bytes(data) + client.hash, ec.ECDSA(SHA256()))
         return self._answer(client, authenticatorData=bytes(data), signature=signature, userHandle=self.owner)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import wraps
 
+from allauth.mfa.webauthn.internal.auth import STATE_SESSION_KEY
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
@@ -67,6 +68,19 @@ def change_password(view: View) -> View:
         return view(request, *args, **kwargs)
 
     return counted
+
+
+def sign_out(view: View) -> View:
+    """Nothing that was begun is left for what begins next: no challenge that a key could answer."""
+
+    @way_in
+    @wraps(view)
+    def cleared(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+        if request.method == "POST":
+            request.session.pop(STATE_SESSION_KEY, None)
+        return view(request, *args, **kwargs)
+
+    return cleared
 
 
 def with_google(view: View) -> View:
