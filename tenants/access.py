@@ -9,7 +9,7 @@ rights: no query, or one after a change. How they came in limits it (`powers`, d
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -60,6 +60,15 @@ class Reach:
     everywhere: bool
     chains: frozenset[UUID]
     branches: frozenset[UUID]
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """The places a thing lies in, and whose it is; it can be asked about in place of the thing."""
+
+    chains: frozenset[UUID] = frozenset()
+    branches: frozenset[UUID] = frozenset()
+    owner: UUID | None = None
 
 
 def person(user: "User | AnonymousUser") -> "User":
@@ -138,22 +147,33 @@ def _keep(key: tuple[UUID, UUID], found: tuple[Held, ...]) -> None:
 
 
 def _read(user: "User") -> tuple[Held, ...]:
+    return tuple(held for _user, held in _held_by(_rows_in_force().filter(user=user)))
+
+
+def read_held(users: "Iterable[User]") -> None:
+    """Read what all of these hold at once, for whoever asks about many. One query."""
+    held: dict[UUID, list[Held]] = {user.pk: [] for user in users}
+    for key, each in _held_by(_rows_in_force().filter(user__in=held)):
+        held[key].append(each)
+    for user in users:
+        setattr(user, _ON_OBJECT, tuple(held[user.pk]))
+
+
+def _held_by(rows: "models.QuerySet[Grant]") -> Iterator[tuple[UUID, Held]]:
     """Of each grant only what is kept, not the rows of its place."""
-    names = ("role__code", "role__permissions", "chain_id", "branch_id", "expires_at", "pk")
-    return tuple(
-        Held(role, frozenset(permissions), chain_id, branch_id, expires_at, grant_id)
-        for role, permissions, chain_id, branch_id, expires_at, grant_id in _rows_in_force(user).values_list(*names)
-    )
+    names = ("user_id", "role__code", "role__permissions", "chain_id", "branch_id", "expires_at", "pk")
+    for user, role, permissions, chain_id, branch_id, expires_at, grant_id in rows.values_list(*names):
+        yield user, Held(role, frozenset(permissions), chain_id, branch_id, expires_at, grant_id)
 
 
 def _in_force(user: "User") -> list["Grant"]:
-    return list(_rows_in_force(user).select_related("role", "branch", "chain"))
+    return list(_rows_in_force().filter(user=user).select_related("role", "branch", "chain"))
 
 
-def _rows_in_force(user: "User") -> "models.QuerySet[Grant]":
+def _rows_in_force() -> "models.QuerySet[Grant]":
     from tenants.models import Grant
 
-    return Grant.objects.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=timezone.now()), user=user)
+    return Grant.objects.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=timezone.now()))
 
 
 def permits(permissions: Iterable[str], wanted: str) -> bool:
@@ -263,9 +283,33 @@ def covers(held: Held, thing: object) -> bool:
     """Whether what is held reaches that thing; without a thing: it reaches something. A query for a person."""
     if scope_of(held) == GrantScope.PLATFORM or thing is None:
         return True
+    if isinstance(thing, Where):
+        return held.chain_id in thing.chains or held.branch_id in thing.branches
     if scope_of(held) == GrantScope.CHAIN:
         return _lies_in(thing, "chain_path", held.chain_id)
     return _lies_in(thing, "branch_path", held.branch_id)
+
+
+def where(thing: object) -> Where | None:
+    """Where a thing lies, to be asked about by many or often; None for no thing. A query for a person.
+
+    Else one for each foreign key on the way that was not read yet.
+    """
+    if thing is None:
+        return None
+    if isinstance(thing, models.Model) and getattr(thing, "many_places", False):
+        names = [*paths(type(thing), "chain_path"), *paths(type(thing), "branch_path")]
+        rows = type(thing)._default_manager.filter(pk=thing.pk).values_list(*names)
+        cut = len(paths(type(thing), "chain_path"))
+        return Where(
+            frozenset(key for row in rows for key in row[:cut] if key),
+            frozenset(key for row in rows for key in row[cut:] if key),
+        )
+    chains, branches = (
+        frozenset(key for path in paths(type(thing), name) if (key := walk(thing, path)))
+        for name in ("chain_path", "branch_path")
+    )
+    return Where(chains, branches, _owner_of(thing))
 
 
 def _lies_in(thing: object, name: str, key: UUID | None) -> bool:
@@ -282,4 +326,6 @@ def _any_of(ways: list[tuple[str, frozenset[UUID]]]) -> Q:
 
 
 def _owner_of(thing: object) -> UUID | None:
+    if isinstance(thing, Where):
+        return thing.owner
     return walk(thing, getattr(type(thing), "owner_path", ""))

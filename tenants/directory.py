@@ -65,13 +65,17 @@ def people(asker: User, wanted: Wanted) -> QuerySet[User]:
 def with_figures(rows: QuerySet[User]) -> QuerySet[User]:
     """Each with `last_seen`, `session_total` and `has_factor`, all of it by sub-queries."""
     live = BrowserSession.objects.filter(user=OuterRef("pk"), expire_date__gt=timezone.now())
-    factors = Authenticator.objects.filter(user=OuterRef("pk")).exclude(type=Authenticator.Type.RECOVERY_CODES)
     total = live.order_by().values("user").annotate(total=Count("pk")).values("total")
-    return rows.annotate(
+    return with_factor(rows).annotate(
         last_seen=Subquery(live.order_by(F("seen_at").desc(nulls_last=True)).values("seen_at")[:1]),
         session_total=Subquery(total),
-        has_factor=Exists(factors),
     )
+
+
+def with_factor(rows: QuerySet[User]) -> QuerySet[User]:
+    """Each with `has_factor`, by a sub-query."""
+    factors = Authenticator.objects.filter(user=OuterRef("pk")).exclude(type=Authenticator.Type.RECOVERY_CODES)
+    return rows.annotate(has_factor=Exists(factors))
 
 
 def _in_state(rows: QuerySet[User], state: str) -> QuerySet[User]:

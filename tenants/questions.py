@@ -1,6 +1,7 @@
 """A question about access as an address asks it, for the page and for REST."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -44,9 +45,9 @@ def _person(asker: User, key: str) -> User:
     if not access.may(asker, "grants:view"):
         raise NotFound
     try:
-        found = directory.people_visible_to(asker).filter(pk=key).first()
+        found: Any = directory.with_factor(directory.people_visible_to(asker)).filter(pk=key).first()
     except (ValueError, ValidationError):
         found = None
     if found is None:
         raise NotFound
-    return at_best(found)
+    return at_best(found, has_factor=found.has_factor)

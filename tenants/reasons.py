@@ -35,7 +35,10 @@ ALLOWS = frozenset({ReasonKind.OWN, ReasonKind.GRANT})
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One reason: `held` is the role and place it is about, `at` when that ended."""
+    """One reason: `held` is the role and place it is about, `at` when that ended.
+
+    One about a grant without `held`: there is one in a place the asker does not see.
+    """
 
     kind: ReasonKind
     permission: str
@@ -62,7 +65,7 @@ class Names:
 
 def words(reason: Reason, names: Names) -> str:
     """The reason as a sentence, in the language of whoever reads."""
-    text = _sentence(reason.kind)
+    text = _sentence(reason.kind) if reason.held else _unseen(reason.kind) or _sentence(reason.kind)
     values = {"permission": reason.permission, "role": "", "place": "", "at": "", "until": ""}
     if reason.held:
         values |= {"role": names.role(reason.held), "place": names.place(reason.held)}
@@ -91,6 +94,17 @@ def _sentence(kind: ReasonKind) -> str:
         ReasonKind.RAN_OUT: _("They were %(role)s on %(place)s, which allowed it. It ran out on %(at)s."),
         ReasonKind.TAKEN: _("They were %(role)s on %(place)s, which allowed it. It was taken on %(at)s."),
     }[kind]
+
+
+def _unseen(kind: ReasonKind) -> str:
+    if kind == ReasonKind.GRANT:
+        return _("They hold a role in a place you don't see, which allows it.")
+    if kind == ReasonKind.NO_SECOND_FACTOR:
+        return _(
+            "They hold a role in a place you don't see, which would allow it,"
+            " but without a second factor it does not count."
+        )
+    return ""
 
 
 def _until(kind: ReasonKind) -> str:

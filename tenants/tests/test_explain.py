@@ -5,6 +5,7 @@ from itertools import product
 from typing import Any
 
 import pytest
+from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
 from django.contrib.auth.models import AnonymousUser
 from django.test import Client
 from django.utils import timezone, translation
@@ -16,10 +17,10 @@ from tenants.explain import explain, people_who_may
 from tenants.models import Grant, Role, User
 from tenants.permission_words import known_permissions
 from tenants.powers import Held, Powers
-from tenants.reasons import ALLOWS, ReasonKind
+from tenants.reasons import ALLOWS, Reason, ReasonKind
 from tenants.services import deactivate_person, grant_role, revoke_grant, sweep_expired_grants
 from tenants.tests.api import client_of, problem
-from tenants.tests.factories import People, make_branch, make_grant, make_user
+from tenants.tests.factories import People, make_branch, make_chain, make_grant, make_user
 from tenants.tests.signing_in import sign_in
 
 pytestmark = pytest.mark.django_db
@@ -148,10 +149,11 @@ def test_every_reason_has_words_in_every_language(people: People, language: str)
 
 
 def test_everybody_who_may_are_those_of_whom_it_is_true_and_whom_the_asker_sees(
-    people: People, things: list[Any], monkeypatch: pytest.MonkeyPatch
+    people: People, things: list[Any]
 ) -> None:
-    monkeypatch.setattr("tenants.explain.is_mfa_enabled", lambda user: True)
     make_grant(user=make_user(), role="customer", branch=people.branch)
+    for user in User.objects.all():
+        TOTP.activate(user, generate_totp_secret())
 
     for permission, thing in product(FEW, things[1:]):
         for asker in (people.erin, people.bob):
@@ -250,6 +252,104 @@ def test_rest_answers_with_data_and_words(people: People) -> None:
         }
     ]
     assert set(problem(client_of(people.alice).get("/api/access/explain"), 400)) == {"permission"}
+
+
+FACTOR = pytest.mark.parametrize("factor", [True, False])
+
+
+@pytest.fixture
+def frank(people: People) -> User:
+    """Manages alice's branch, charlie's chain, and did charlie's branch until a moment ago."""
+    frank = make_user(name="Frank")
+    make_grant(user=frank, role="branch_manager", branch=people.branch)
+    make_grant(user=frank, role="chain_manager", chain=people.strange_chain)
+    ended = timezone.now() - timedelta(seconds=5)
+    make_grant(user=frank, role="branch_manager", branch=people.strange_branch, expires_at=ended)
+    return frank
+
+
+def whys(asker: User, user: User, permission: str, thing: User | None = None) -> str:
+    """All that the page and REST say of it."""
+    about = {"kind": "tenants.user", "id": str(thing.pk)} if thing else {}
+    rest = {"user": str(user.pk), "permission": permission}
+    told = client_of(asker).get("/api/access/explain", {**rest, **about})
+    about = {"thing" if name == "id" else name: value for name, value in about.items()}
+    shown = page(asker, person=user.pk, permission=permission, anywhere=1, **about)
+    assert (told.status_code, shown.status_code) == (200, 200)
+    return f"{told.content.decode()} {shown.context['answer']}"
+
+
+@FACTOR
+def test_why_names_nothing_of_places_the_asker_does_not_see(people: People, frank: User, factor: bool) -> None:
+    if factor:
+        TOTP.activate(frank, generate_totp_secret())
+    chain, branch = people.strange_chain, people.strange_branch
+    secrets = [chain.name, branch.name, str(chain.pk), str(branch.pk), "chain_manager"]
+
+    for permission, thing in (
+        ("carts:view", None),
+        ("chains:view", None),
+        ("users:view", frank),
+        ("users:contact", frank),
+    ):
+        told = whys(people.alice, frank, permission, thing)
+        assert [word for word in secrets if word in told] == [], (permission, thing)
+    assert chain.name in whys(people.erin, frank, "carts:view")
+
+
+@FACTOR
+def test_why_tells_that_what_decides_is_held_elsewhere(people: People, frank: User, factor: bool) -> None:
+    frank.powers = Powers(second_factor=factor)
+
+    told = explain(frank, "chains:view", None, asker=people.alice)
+
+    kind = ReasonKind.GRANT if factor else ReasonKind.NO_SECOND_FACTOR
+    assert (told.allowed, told.reasons) == (factor, (Reason(kind, "chains:view"),))
+    assert "in a place you don't see" in told.sentences()[0]
+
+
+def test_why_would_name_them_control(people: People, frank: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the asker's scope on grants the test above would fail."""
+    monkeypatch.setattr("tenants.explain._Told.itself", True)
+
+    assert people.strange_chain.name in whys(people.alice, frank, "carts:view")
+
+
+@pytest.mark.parametrize("many", [1, 30])
+def test_everybody_who_may_costs_the_same_however_many(
+    people: People, many: int, django_assert_max_num_queries: Any
+) -> None:
+    for _ in range(many):
+        user = make_user()
+        make_grant(user=user, role="branch_manager", branch=people.branch)
+        TOTP.activate(user, generate_totp_secret())
+
+    for thing in (people.branch, people.alice):
+        with django_assert_max_num_queries(6):
+            found = people_who_may("users:view", thing, asker=people.bob)
+        assert len(found) == many
+
+
+@pytest.mark.parametrize("many", [1, 30])
+def test_why_costs_eight_queries_however_much_was_held(
+    people: People, many: int, django_assert_max_num_queries: Any
+) -> None:
+    chain = make_chain()
+    for _ in range(many):
+        role = Role.objects.create(code=f"role-{make_chain().pk.hex}", name="Role", permissions=["users:view"])
+        branch = make_branch(chain=people.chain)
+        Grant.objects.create(user=people.alice, role=role, branch=branch)
+        taken = Grant.objects.create(user=people.alice, role=role, chain=people.chain)
+        revoke_grant(grant=taken, actor=people.erin)
+    stranger = make_user()
+    make_grant(user=stranger, role="chain_manager", chain=chain)
+
+    with django_assert_max_num_queries(8):
+        told = explain(User.objects.get(pk=people.alice.pk), "users:view", stranger, asker=people.erin)
+
+    assert not told.allowed
+    with django_assert_max_num_queries(8):
+        assert explain(User.objects.get(pk=people.alice.pk), "users:view", people.alice, asker=people.erin).allowed
 
 
 def test_asking_costs_a_few_queries_however_many_carts(people: People, django_assert_max_num_queries: Any) -> None:
