@@ -1,6 +1,7 @@
 """Forms of second factors: allauth's, with codes that count once and credentials that are checked first."""
 
 import re
+import struct
 from typing import Any
 
 from allauth.core import context
@@ -21,6 +22,17 @@ NAME_LENGTH = 60
 # What a browser tells of a new key and is needed to know it again; the rest of what was sent is dropped.
 _CREDENTIAL = ("id", "rawId", "type", "authenticatorAttachment")
 _ATTESTATION = ("clientDataJSON", "attestationObject")
+# How the FIDO2 library takes what it can't read: anything from a missing name to CBOR that is nested too deep.
+_UNREADABLE = (
+    AssertionError,
+    AttributeError,
+    LookupError,
+    NotImplementedError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
 _BASE64URL = re.compile(r"[A-Za-z0-9_=-]+")
 
 
@@ -66,11 +78,24 @@ class SetUpAppForm(totp.ActivateTOTPForm):
         return code
 
 
+class CredentialField(forms.JSONField):
+    """What a browser answered for a key. What is nested too deep to be read is no JSON."""
+
+    widget = forms.HiddenInput
+
+    def to_python(self, value: Any) -> Any:
+        try:
+            return super().to_python(value)
+        except RecursionError:
+            raise forms.ValidationError(self.error_messages["invalid"], code="invalid") from None
+
+
 class AddKeyForm(webauthn.AddWebAuthnForm):
     """A new passkey or security key. Whether it can sign in alone, the browser says (`credProps.rk`)."""
 
     passwordless = None
     name = forms.CharField(label=_("Name"), required=False, max_length=NAME_LENGTH, strip=True)
+    credential = CredentialField()
 
     def clean_credential(self) -> dict[str, Any]:
         credential = self.cleaned_data["credential"]
@@ -89,7 +114,7 @@ class AddKeyForm(webauthn.AddWebAuthnForm):
     def clean(self) -> dict[str, Any]:
         try:
             cleaned: dict[str, Any] = super().clean()
-        except (AttributeError, KeyError, TypeError, ValueError):  # how the FIDO2 library takes what it can't read
+        except _UNREADABLE:
             raise get_adapter().validation_error("incorrect_code") from None
         return cleaned
 
@@ -103,12 +128,14 @@ class RenameKeyForm(webauthn.EditWebAuthnForm):
 class _GivesKey(webauthn.AuthenticateWebAuthnForm):
     """A key's answer. It can't be guessed; the tries are counted where they name a person."""
 
+    credential = CredentialField()
+
     def clean_credential(self) -> Any:
         if self.user is not None:
             take_guess(user=self.user, address=client_address(context.request))
         try:
             return super().clean_credential()
-        except (AttributeError, KeyError, TypeError, ValueError):  # how the FIDO2 library takes what it can't read
+        except _UNREADABLE:
             raise get_adapter().validation_error("incorrect_code") from None
 
 

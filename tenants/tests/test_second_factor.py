@@ -2,12 +2,15 @@
 
 import json
 import re
+from hashlib import sha256
 from typing import Any
 
 import pytest
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from django.test import Client
+from fido2.utils import websafe_encode
+from fido2.webauthn import AttestationObject, AuthenticatorData
 
 from core.models import AuditEntry
 from tenants import middleware
@@ -15,7 +18,7 @@ from tenants.models import User
 from tenants.requester import RECENTLY
 from tenants.services import create_sign_in_link
 from tenants.services.second_factor import remove_factor
-from tenants.tests.authenticators import Passkey, code_of, give_app
+from tenants.tests.authenticators import ORIGIN, Passkey, code_of, give_app
 from tenants.tests.factories import People, make_grant, make_phone, make_user
 from tenants.tests.signing_in import sign_in
 
@@ -359,8 +362,28 @@ GARBAGE.append(
 )
 
 
-@pytest.mark.parametrize("credential", GARBAGE)
+def made_up(**response: bytes) -> str:
+    """A credential whose parts are these."""
+    parts = {name: websafe_encode(part) for name, part in response.items()}
+    return json.dumps({"id": "QQ", "rawId": "QQ", "type": "public-key", "response": parts})
+
+
+DEEP = b"[" * 100_000
+CREATED = b'{"type": "webauthn.create", "challenge": "QQ", "origin": "x"}'
+NESTED = b"\x81" * 3000  # CBOR: a list in a list in a list
+GARBAGE += ["[" * 5000, DEEP.decode(), '{"response":' * 10_000]
+GARBAGE.append(made_up(clientDataJSON=DEEP, authenticatorData=b"A", signature=b"A", userHandle=b"A"))
+GARBAGE += [
+    made_up(clientDataJSON=CREATED, attestationObject=raw)
+    for raw in (DEEP, NESTED, b"", b"{", b"\xa1", b"\xa0", b"\xff", b"\x1b\0", b"\x9b" + b"\xff" * 8, b"\x61\xff")
+]
+
+
+@pytest.mark.parametrize("credential", GARBAGE, ids=range(len(GARBAGE)))
 def test_credential_that_is_none_is_refused(people: People, client: Client, credential: str) -> None:
+    fay = make_user(email="fay@example.com", password=PASSWORD)
+    EmailAddress.objects.create(user=fay, email=fay.email, verified=True, primary=True)
+    give_app(fay)
     sign_in(client, people.alice, second_factor=True)
     options_of(client, "/auth/2fa/keys/add")
     stranger = Client()
@@ -373,10 +396,31 @@ def test_credential_that_is_none_is_refused(people: People, client: Client, cred
         stranger.post("/auth/2fa/keys/sign-in", {"credential": credential}),
     ]
 
+    waiting = Client()
+    waiting.post("/auth/sign-in", {"login": "fay@example.com", "password": PASSWORD})
+    answers.append(waiting.post("/auth/2fa/give", {"credential": credential}))
+
     assert added.status_code == 200
     assert all(answer.status_code in (200, 302) for answer in answers)
     assert not Authenticator.objects.filter(type="webauthn").exists()
     assert "_auth_user_id" not in stranger.session
+
+
+def test_key_that_says_nothing_of_itself_is_not_added(people: People, client: Client) -> None:
+    """An attestation for the right challenge, but without the key."""
+
+    class Empty(Passkey):
+        def create(self, options: dict[str, Any]) -> str:
+            wanted = options["publicKey"]
+            client_data = {"type": "webauthn.create", "challenge": wanted["challenge"], "origin": ORIGIN}
+            data = AuthenticatorData.create(sha256(wanted["rp"]["id"].encode()).digest(), 0x05, 0)
+            attestation = AttestationObject.create("none", data, {})
+            return made_up(clientDataJSON=json.dumps(client_data).encode(), attestationObject=bytes(attestation))
+
+    sign_in(client, people.alice, second_factor=False)
+
+    assert add_key(client, Empty()).status_code == 200
+    assert not Authenticator.objects.exists()
 
 
 # Renaming and removing; other people's don't exist.
