@@ -32,7 +32,7 @@ METHOD = "cloudflare_access"
 ALGORITHM = "RS256"
 LEEWAY = timedelta(seconds=30)
 MOST_CHARACTERS = 8 * 1024
-BACK_OFFICE = ("/admin/", "/control/")
+BACK_OFFICE = ("/admin/", "/control/", "/ws/branches/")
 HEALTH = "/healthz"
 _ASSERTED = "cloudflare_user"
 
@@ -92,8 +92,13 @@ def _recognise(request: HttpRequest) -> None:
     assertion = request.headers.get(HEADER) if settings.CF_ACCESS_TEAM_URL else None
     if assertion is not None:
         _let_in(request, user_of_assertion(assertion, signed_in=request.user))
-    elif settings.CF_ACCESS_REQUIRED and request.path.startswith(BACK_OFFICE):
+    elif _is_shut(request):
         raise AccessRefused(_("The back office is reached through Cloudflare Access only."))
+
+
+def _is_shut(request: HttpRequest) -> bool:
+    """Whether nobody gets there without the header."""
+    return settings.CF_ACCESS_REQUIRED and request.path.startswith(BACK_OFFICE)
 
 
 def _let_in(request: HttpRequest, user: User) -> None:
@@ -142,14 +147,22 @@ def _claims(assertion: str) -> dict[str, Any]:
 
 
 class CloudflareSockets:
-    """ASGI middleware, inside the session's: a wrong header opens no websocket, nor one of another's session."""
+    """ASGI middleware, inside the session's: a wrong header opens no websocket, nor one of another's session.
+
+    Nor does none open one of the back office where the header is required.
+    """
 
     def __init__(self, application: Application) -> None:
         self.application = application
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        assertion = request_of(scope).headers.get(HEADER) if settings.CF_ACCESS_TEAM_URL else None
-        if assertion is None or await database_sync_to_async(_admits)(assertion, scope["user"]):
+        request = request_of(scope)
+        assertion = request.headers.get(HEADER) if settings.CF_ACCESS_TEAM_URL else None
+        if assertion is None:
+            admitted = not _is_shut(request)
+        else:
+            admitted = await database_sync_to_async(_admits)(assertion, scope["user"])
+        if admitted:
             await self.application(scope, receive, send)
         else:
             await deny(scope, receive, send, status=403)

@@ -25,7 +25,7 @@ def _connections_end_with_each_call(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(connection.settings_dict, "CONN_MAX_AGE", 0)
 
 
-def scope_of(people: People, user: User, assertion: str | None) -> dict[str, object]:
+def scope_of(user: User, assertion: str | None, path: str) -> dict[str, object]:
     client = Client()
     sign_in(client, user)
     cookie = f"{settings.SESSION_COOKIE_NAME}={client.cookies[settings.SESSION_COOKIE_NAME].value}"
@@ -34,15 +34,16 @@ def scope_of(people: People, user: User, assertion: str | None) -> dict[str, obj
         headers["cf-access-jwt-assertion"] = assertion
     return {
         "type": "websocket",
-        "path": f"/ws/branches/{people.branch.pk}",
+        "path": path,
         "query_string": b"",
         "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
         "subprotocols": [],
     }
 
 
-async def opens(people: People, user: User, assertion: str | None) -> bool:
-    socket = ApplicationCommunicator(application, await in_database(scope_of)(people, user, assertion))
+async def opens(people: People, user: User, assertion: str | None, *, path: str = "") -> bool:
+    scope = await in_database(scope_of)(user, assertion, path or f"/ws/branches/{people.branch.pk}")
+    socket = ApplicationCommunicator(application, scope)
     await socket.send_input({"type": "websocket.connect"})
     answer = await socket.receive_output(DEADLINE_S)
     opened = bool(answer["type"] == "websocket.accept")
@@ -73,6 +74,21 @@ async def test_socket_opens_for_whom_the_header_names_control(team: Team, monkey
     monkeypatch.setattr(cloudflare, "_admits", lambda *_: True)
 
     assert await opens(people, people.alice, team.mint(email="stranger@example.com"))
+
+
+@pytest.mark.parametrize("configured", [True, False])
+async def test_socket_of_the_back_office_needs_the_header_where_it_is_required(
+    team: Team, settings: Settings, configured: bool
+) -> None:
+    people = await in_database(make_people)()
+    settings.CF_ACCESS_REQUIRED = True
+    if not configured:
+        settings.CF_ACCESS_TEAM_URL = ""
+
+    with_header = await opens(people, people.alice, team.mint(email=people.alice.email))
+
+    assert (await opens(people, people.alice, None), with_header) == (False, configured)
+    assert await opens(people, people.dora, None, path="/ws/me")
 
 
 async def test_without_the_setting_the_header_means_nothing(team: Team, settings: Settings) -> None:
