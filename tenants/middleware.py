@@ -20,6 +20,7 @@ from tenants import access
 from tenants.models import BrowserSession, User
 from tenants.requester import Requester, limit_session, requester_of
 from tenants.services.acting import drop_what_ended
+from tenants.services.sessions import note_seen
 from tenants.session_store import hash_of
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
@@ -76,7 +77,7 @@ class RequesterMiddleware:
                 audit.amend_origin(behind=user.powers.behind)
             drop_what_ended(session=request.session, actor=access.person(signed_in), user=user)
             limit_session(request.session, access.person(signed_in))
-            _note_session(request)
+            _note_session(request, access.person(signed_in))
             refusal = _refusal(request, user)
             return refusal or self.get_response(request)
 
@@ -101,7 +102,7 @@ def _refusal(request: HttpRequest, user: User) -> HttpResponse | None:
     return None
 
 
-def _note_session(request: HttpRequest) -> None:
+def _note_session(request: HttpRequest, user: User) -> None:
     """When and from where a session was last used, for the list of one's sessions; a write every few minutes."""
     now = timezone.now()
     last = request.session.get("seen_at", 0)
@@ -113,3 +114,4 @@ def _note_session(request: HttpRequest) -> None:
         address=client_address(request) or None,
         user_agent=request.headers.get("User-Agent", "")[:300].replace("\x00", ""),
     )
+    note_seen(user)

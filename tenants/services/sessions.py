@@ -24,6 +24,7 @@ CUSTOMER_ACCESS = timedelta(days=30)
 STAFF_ACCESS = timedelta(minutes=60)
 CUSTOMER_REFRESH = timedelta(days=90)
 STAFF_REFRESH = timedelta(days=7)
+SEEN_ONCE_IN = timedelta(days=1)
 
 
 _open_accounts = Lookup(
@@ -149,6 +150,13 @@ def sign_out_everywhere(user_id: UUID) -> None:
     BrowserSession.objects.filter(user=user_id).delete()
 
 
+def note_seen(user: User) -> None:
+    """That they are here by now, in `last_login`: retention counts from it. At most one write a day."""
+    now = timezone.now()
+    if user.last_login is None or now - user.last_login > SEEN_ONCE_IN:
+        User.objects.filter(pk=user.pk).update(last_login=now)
+
+
 def forget_old_tokens() -> int:
     """Delete refresh tokens past their time; used ones stay until then, to notice a second use."""
     return RefreshToken.objects.filter(expires_at__lt=timezone.now()).delete()[0]
@@ -160,6 +168,7 @@ def forget_old_sessions() -> int:
 
 
 def _issue(user: User, *, second_factor: bool, family: UUID) -> TokenPair:
+    note_seen(user)
     refresh = secrets.token_urlsafe(32)
     RefreshToken.objects.create(
         token_hash=_hash(refresh),
