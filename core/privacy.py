@@ -16,6 +16,12 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.text import capfirst
 
+from core.errors import DomainError
+
+
+class NotErasable(DomainError):
+    """Something of this person's still runs. Each obstacle raises a kind of its own."""
+
 
 class OnErasure(Enum):
     """What becomes of a row when the person it is about is erased."""
@@ -76,12 +82,12 @@ def declared() -> dict[type[models.Model], Personal]:
 
 
 def prevents_erasure(check: Callable[[Any], None]) -> None:
-    """Register what raises `DomainError` while a person can't be erased; for apps above the one that erases."""
+    """Register what raises `NotErasable` while a person can't be erased; for apps above the one that erases."""
     _obstacles.append(check)
 
 
 def require_erasable(person: Any) -> None:
-    """Raises `DomainError` while something of this person's still runs."""
+    """Raises `NotErasable` while something of this person's still runs."""
     for check in _obstacles:
         check(person)
 

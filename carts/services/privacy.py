@@ -12,8 +12,8 @@ from django.utils.translation import gettext_lazy as _
 
 from carts.enums import OPEN_RENTALS, CartStatus
 from carts.models import Rental
-from core.errors import DomainError
 from core.models import StateChange
+from core.privacy import NotErasable
 from core.transitions import forget_actors
 from devices.services import forget_who_asked
 from tenants.models import Chain, User
@@ -23,7 +23,7 @@ BATCH = 200
 MOST_BATCHES = 250  # a run; the next day goes on
 
 
-class RentalRuns(DomainError):
+class RentalRuns(NotErasable):
     """A cart is out in this person's name."""
 
     code = "rental-runs"

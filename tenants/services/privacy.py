@@ -39,7 +39,7 @@ def erase_person(*, user: User, actor: User | str) -> None:
     """Forget for good who a person is; what they did stays, done by nobody in particular. Twice is once.
 
     Addresses, second factors, sessions, tokens and grants go; rentals stay with the row, which names nobody any more.
-    Raises `NotAllowed` when the person outranks `actor` or is the last manager, `DomainError` while something of theirs
+    Raises `NotAllowed` when the person outranks `actor` or is the last manager, `NotErasable` while something of theirs
     runs, `Unavailable` when the journal can't be written. Locks the person.
     """
     with transaction.atomic():

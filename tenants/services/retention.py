@@ -8,7 +8,8 @@ from django.db.models.deletion import PROTECT
 from django.db.models.functions import Coalesce, Greatest
 from django.utils import timezone
 
-from core.errors import DomainError
+from core.errors import NotAllowed
+from core.privacy import NotErasable
 from tenants import access
 from tenants.enums import RoleCode
 from tenants.models import BrowserSession, Chain, Grant, Invitation, PersonalToken, RefreshToken, User
@@ -46,12 +47,15 @@ def _forget_invitations() -> int:
 
 
 def _erase_strangers() -> int:
-    """People no chain can say anything about: forgotten as late as the most patient chain forgets."""
+    """People no chain can say anything about: forgotten as late as the most patient chain forgets.
+
+    Raises `Unavailable` when the journal of erasures can't be written.
+    """
     erased = 0
     for user in _with_nothing_left(timezone.now() - _longest_kept())[:BATCH]:
         try:
             erase_person(user=user, actor=ACTOR)
-        except DomainError:
+        except (NotAllowed, NotErasable):
             continue  # something of theirs began meanwhile
         erased += 1
     return erased
@@ -69,6 +73,7 @@ def _with_nothing_left(seen_before: datetime) -> QuerySet[User]:
         BrowserSession.objects.filter(user=OuterRef("pk"), expire_date__gt=now),
         RefreshToken.objects.filter(user=OuterRef("pk"), expires_at__gt=now),
         PersonalToken.objects.filter(user=OuterRef("pk"), expires_at__gt=now, revoked_at__isnull=True),
+        PersonalToken.objects.filter(user=OuterRef("pk"), last_used_at__gte=seen_before),
         *(
             relation.related_model._base_manager.filter(**{relation.field.name: OuterRef("pk")})
             for relation in User._meta.related_objects
