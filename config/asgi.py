@@ -5,6 +5,7 @@ import asyncio
 import contextvars
 import gc
 import os
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
@@ -93,7 +94,13 @@ class ThreadsHandler(ASGIHandler):
         response._handler_class = type(self)  # type: ignore[attr-defined]
         if isinstance(response, FileResponse):
             response.block_size = self.chunk_size
+            response.streaming_content = self._parts(response.streaming_content)
         return response
+
+    async def _parts(self, parts: Any) -> AsyncIterator[bytes]:
+        """A file piece by piece, read in our threads; Django would first collect all of it in a thread of its own."""
+        while part := await self._in_thread(next, parts, b""):
+            yield part
 
     async def _in_thread(self, action: Any, *arguments: Any) -> Any:
         # Each request sees what this one set (language, request id) as little as it would in a thread of its own.

@@ -1,6 +1,7 @@
 """Requests in threads: whole, isolated from each other, and answered when the client is gone."""
 
 import asyncio
+import io
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -9,7 +10,7 @@ from unittest.mock import Mock
 import pytest
 from asgiref.testing import ApplicationCommunicator
 from django.core.signals import request_finished, request_started
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import FileResponse, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.test import override_settings
 from django.urls import path
 from django.utils import translation
@@ -38,7 +39,20 @@ def stream(request: HttpRequest) -> StreamingHttpResponse:
     return StreamingHttpResponse(parts())
 
 
-urlpatterns = [path("view", view), path("stream", stream)]
+def file(request: HttpRequest) -> FileResponse:
+    note("file")
+    return FileResponse(Pieces(b"x" * 200_000))
+
+
+class Pieces(io.BytesIO):
+    """Notes who reads it."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        note("read")
+        return super().read(size)
+
+
+urlpatterns = [path("view", view), path("stream", stream), path("file", file)]
 
 
 @pytest.fixture
@@ -119,3 +133,14 @@ async def test_client_that_leaves_before_its_body_is_there_is_forgotten(handler:
 
     assert seen == []
     assert await client.receive_nothing()
+
+
+async def test_file_is_read_piece_by_piece_in_the_threads_of_requests(handler: Any) -> None:
+    seen.clear()
+
+    status, body = await answer(handler, "file")
+
+    assert (status, len(body)) == (200, 200_000)
+    readers = [thread for what, thread in seen if what == "read"]
+    assert len(readers) >= 3
+    assert all(thread.startswith("request") for thread in readers)
