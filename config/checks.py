@@ -16,8 +16,10 @@ from core.secrets import KEY_BYTES
 
 SHORTEST_SECRET = 32
 FEWEST_CHARACTERS = 8  # different ones; random text of that length has far more
-# A trusted network this wide holds strangers: IPv4 beyond a private /8, IPv6 beyond a site's fc00::/7.
+# A trusted network wider than these holds strangers: of private addresses (10.0.0.0/8, fc00::/7), and of public ones
+# (the largest that a content network publishes are a /12 and a /28).
 WIDEST_NETWORK = {4: 8, 6: 7}
+WIDEST_PUBLIC_NETWORK = {4: 12, 6: 28}
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -33,6 +35,7 @@ def production_is_configured(app_configs: Any, **kwargs: Any) -> list[CheckMessa
         ("cartwise.E004", _proxies_and_origins),
         ("cartwise.E005", _cloudflare_access),
         ("cartwise.E006", _gateways),
+        ("cartwise.E007", _rate_limits),
     )
     return [Error(message, id=number) for number, check in checks for message in check()]
 
@@ -70,6 +73,8 @@ def _field_keys() -> Iterator[str]:
             raw = base64.b64decode(key, validate=True)
         except (binascii.Error, ValueError):
             raw = b""
+        if not name or "$" in name:
+            yield f"FIELD_KEYS[{name}]: a key's id is any text without $"
         weak = len(raw) != KEY_BYTES or len(set(raw)) < FEWEST_CHARACTERS
         if weak or key in settings.DEVELOPMENT_FIELD_KEYS.values():
             yield f"FIELD_KEYS[{name}] is not the base64 of {KEY_BYTES} random bytes"
@@ -80,7 +85,7 @@ def _addresses() -> Iterator[str]:
         yield "PUBLIC_URL must be https"
     if not settings.MQTT_PUBLIC_TLS:
         yield "devices must reach the broker over TLS: set MQTT_PUBLIC_TLS"
-    if any("*" in host or "." not in host.strip(".") for host in settings.ALLOWED_HOSTS):
+    if any("*" in host or host.startswith(".") or "." not in host for host in settings.ALLOWED_HOSTS):
         yield "ALLOWED_HOSTS must name the hosts, each whole"
     elif not validate_host(urlsplit(settings.PUBLIC_URL).hostname or "", settings.ALLOWED_HOSTS):
         yield "ALLOWED_HOSTS leaves out the host of PUBLIC_URL"
@@ -93,7 +98,8 @@ def _proxies_and_origins() -> Iterator[str]:
         except ValueError:
             yield f"TRUSTED_PROXIES: {entry} is neither an address nor a network"
             continue
-        if network.prefixlen < WIDEST_NETWORK[network.version]:
+        widest = WIDEST_NETWORK if network.is_private else WIDEST_PUBLIC_NETWORK
+        if network.prefixlen < widest[network.version]:
             yield f"TRUSTED_PROXIES: {entry} believes strangers"
     for name in ("CSRF_TRUSTED_ORIGINS", "CORS_ALLOWED_ORIGINS"):
         for origin in getattr(settings, name):
@@ -118,6 +124,19 @@ def _gateways() -> Iterator[str]:
         yield "SMS_BASE_URL must be https: codes and the key to send them go there"
     if settings.EMAIL_HOST not in LOOPBACK and not settings.EMAIL_USE_TLS:
         yield "EMAIL_USE_TLS is off: codes would go to another machine in the open"
-    for name, value in settings.SOCIALACCOUNT_PROVIDERS["google"].items():
+    google = settings.SOCIALACCOUNT_PROVIDERS["google"]
+    if any(not app["secret"] for app in google["APPS"]):
+        yield "GOOGLE_CLIENT_ID needs GOOGLE_CLIENT_SECRET"
+    for name, value in google.items():
         if name.endswith("_URL") and not value.startswith("https://"):
             yield f"GOOGLE_{name} must be https"
+
+
+def _rate_limits() -> Iterator[str]:
+    for tier, limits in settings.RATE_LIMITS.items():
+        known = settings.DEFAULT_RATE_LIMITS.get(tier, {})
+        for kind, most in limits.items():
+            if kind not in known:
+                yield f"RATE_LIMITS: there is no {tier} {kind}"
+            elif type(most) is not int or most < 1:
+                yield f"RATE_LIMITS: {tier} {kind} must be a whole number above 0, as RATE_LIMIT_FACTOR is"

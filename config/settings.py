@@ -190,7 +190,7 @@ TRUSTED_PROXIES: list[str] = env.list("TRUSTED_PROXIES", default=[])
 # Requests a minute by tier and class (core/rates.py); `address` is for all who share one, as a store's guests or the
 # customers of a mobile operator do. RATE_LIMITS changes some: {"program": {"write": 1200}}. The factor is for all.
 RATE_LIMIT_FACTOR: int = env.int("RATE_LIMIT_FACTOR", 1)
-_rate_limits: dict[str, dict[str, int]] = {
+DEFAULT_RATE_LIMITS: dict[str, dict[str, int]] = {
     "anonymous": {"sign-in": 60, "write": 300, "read": 1200, "device": 300},
     "customer": {"sign-in": 60, "write": 120, "read": 600},
     "manager": {"sign-in": 60, "write": 300, "read": 1200},
@@ -201,8 +201,11 @@ _rate_limits: dict[str, dict[str, int]] = {
 }
 _given_limits: dict[str, dict[str, int]] = json.loads(env.str("RATE_LIMITS", "{}"))
 RATE_LIMITS: dict[str, dict[str, int]] = {
-    tier: {kind: most * RATE_LIMIT_FACTOR for kind, most in {**limits, **_given_limits.get(tier, {})}.items()}
-    for tier, limits in _rate_limits.items()
+    tier: {
+        kind: most * RATE_LIMIT_FACTOR
+        for kind, most in {**DEFAULT_RATE_LIMITS.get(tier, {}), **_given_limits.get(tier, {})}.items()
+    }
+    for tier in {**DEFAULT_RATE_LIMITS, **_given_limits}
 }
 RATE_TIER = "tenants.tiers.tier_of"
 # Pages of these origins may call the REST API with a token of their own; never with our cookies.
@@ -280,7 +283,9 @@ MFA_FORMS = {
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not PRODUCTION
 SOCIALACCOUNT_ADAPTER = "tenants.allauth_adapters.SocialAccountAdapter"
 SOCIALACCOUNT_EMAIL_AUTHENTICATION = True
-SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = True
+SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = False  # our adapter links, after the second factor
+SOCIALACCOUNT_EMAIL_VERIFICATION = "none"  # Google verified the address it was linked by
+SOCIALACCOUNT_FORMS = {"disconnect": "tenants.forms.UnlinkForm"}
 SOCIALACCOUNT_AUTO_SIGNUP = True
 SOCIALACCOUNT_STORE_TOKENS = False
 SOCIALACCOUNT_REQUESTS_TIMEOUT = 5

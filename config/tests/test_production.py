@@ -13,6 +13,7 @@ from deploy.stack.check_deploy import HOST, production_environment
 PROJECT = Path(__file__).resolve().parents[2]
 GOOD = production_environment()
 SHORT_KEY = base64.b64encode(bytes(range(16))).decode()
+GOOD_KEY = base64.b64encode(bytes(range(32))).decode()
 PLAIN_KEY = base64.b64encode(b"k" * 32).decode()
 
 REFUSED = [
@@ -30,13 +31,16 @@ REFUSED = [
     ({"FIELD_KEYS": "{}"}, "FIELD_KEYS is not set"),
     ({"FIELD_KEYS": json.dumps({"a": SHORT_KEY})}, "FIELD_KEYS[a] is not the base64 of 32"),
     ({"FIELD_KEYS": json.dumps({"a": PLAIN_KEY})}, "FIELD_KEYS[a] is not the base64 of 32"),
+    ({"FIELD_KEYS": json.dumps({"a$b": GOOD_KEY})}, "FIELD_KEYS[a$b]: a key's id"),
     ({"FIELD_KEYS": '{"a": "not base64!"}'}, "FIELD_KEYS[a] is not the base64 of 32"),
     ({"PUBLIC_URL": f"http://{HOST}"}, "PUBLIC_URL must be https"),
     ({"MQTT_PUBLIC_TLS": "0"}, "MQTT_PUBLIC_TLS"),
     ({"ALLOWED_HOSTS": "*"}, "ALLOWED_HOSTS must name the hosts"),
     ({"ALLOWED_HOSTS": ".example"}, "ALLOWED_HOSTS must name the hosts"),
+    ({"ALLOWED_HOSTS": f".{HOST}"}, "ALLOWED_HOSTS must name the hosts"),
     ({"ALLOWED_HOSTS": "other.cartwise.example"}, "ALLOWED_HOSTS leaves out"),
     ({"TRUSTED_PROXIES": "0.0.0.0/0"}, "TRUSTED_PROXIES: 0.0.0.0/0 believes strangers"),
+    ({"TRUSTED_PROXIES": "11.0.0.0/8"}, "TRUSTED_PROXIES: 11.0.0.0/8 believes strangers"),
     ({"TRUSTED_PROXIES": "::/0"}, "TRUSTED_PROXIES: ::/0 believes strangers"),
     ({"TRUSTED_PROXIES": "10.0.0.1,proxy"}, "TRUSTED_PROXIES: proxy is neither"),
     ({"TRUSTED_PROXIES": "10.0.0.1/8"}, "TRUSTED_PROXIES: 10.0.0.1/8 is neither"),
@@ -48,6 +52,12 @@ REFUSED = [
     ({"SMS_API_KEY": ""}, "SMS_API_KEY is not set"),
     ({"SMS_BASE_URL": "http://127.0.0.1:8025"}, "SMS_BASE_URL must be https"),
     ({"EMAIL_USE_TLS": "0"}, "EMAIL_USE_TLS is off"),
+    ({"RATE_LIMIT_FACTOR": "0"}, "RATE_LIMITS: anonymous sign-in must be a whole number above 0"),
+    ({"RATE_LIMITS": '{"anonymous": {"write": 0}}'}, "RATE_LIMITS: anonymous write must be"),
+    ({"RATE_LIMITS": '{"anonymous": {"write": "2"}}'}, "RATE_LIMITS: anonymous write must be"),
+    ({"RATE_LIMITS": '{"robot": {"write": 1}}'}, "RATE_LIMITS: there is no robot write"),
+    ({"RATE_LIMITS": '{"manager": {"wrote": 1}}'}, "RATE_LIMITS: there is no manager wrote"),
+    ({"GOOGLE_CLIENT_ID": "cartwise"}, "GOOGLE_CLIENT_ID needs GOOGLE_CLIENT_SECRET"),
     ({"GOOGLE_TOKEN_URL": "http://127.0.0.1:8030/token"}, "GOOGLE_ACCESS_TOKEN_URL must be https"),
 ]
 
@@ -82,6 +92,7 @@ def test_production_refuses_to_start_on(changes: dict[str, str], reason: str) ->
     [
         pytest.param(["-c", "import config.asgi"], id="web"),
         pytest.param(["-m", "celery", "-A", "config", "worker"], id="worker"),
+        pytest.param(["-m", "celery", "-A", "config", "beat"], id="beat"),
         pytest.param(["manage.py", "run_mqtt_bridge"], id="bridge"),
     ],
 )
