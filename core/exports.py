@@ -12,10 +12,10 @@ import re
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from tempfile import SpooledTemporaryFile
-from typing import Any, Generic, TypeVar
+from typing import IO, Any, Generic, TypeVar
 
 from django.db import connections, models
 from django.http import StreamingHttpResponse
@@ -25,8 +25,10 @@ from openpyxl.cell import WriteOnlyCell
 from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 
 from core.errors import Text
+from core.limits import Limit, take
 
 MOST_ROWS = 100_000
+EXPORTS_AN_HOUR = 30
 CHUNK = 1000
 KINDS = {
     "csv": "text/csv; charset=utf-8",
@@ -34,6 +36,8 @@ KINDS = {
 }
 _FORMULA = re.compile(r"^[\s\x00]*[=+\-@\t\r＝＋－＠]")
 _PART_BYTES = 64 * 1024
+_IN_MEMORY_BYTES = 1024 * 1024
+_WRITERS = ThreadPoolExecutor(2, thread_name_prefix="export")
 
 T = TypeVar("T")
 M = TypeVar("M", bound=models.Model)
@@ -45,6 +49,11 @@ class Column(Generic[T]):
 
     title: Text
     value: Callable[[T], object]
+
+
+def take_export(who: object) -> None:
+    """Count one export of somebody's. Raises `TooMany`: two threads write for everybody, so nobody may queue hours."""
+    take([Limit(f"export:person:{who}", EXPORTS_AN_HOUR, timedelta(hours=1))], fail_closed=False)
 
 
 def newest_first(rows: models.QuerySet[M], *, most: int = MOST_ROWS) -> Iterator[list[M]]:
@@ -70,21 +79,24 @@ def export_response(*, name: str, kind: str, columns: Sequence[Column[T]], rows:
 
 
 class ExportResponse(StreamingHttpResponse):
-    """Streams under ASGI too, where Django would first collect the parts of a plain iterator.
+    """Sent from a file under ASGI, so that a slow reader holds neither a thread nor a database connection.
 
-    In a thread of its own with a database connection of its own: a large workbook takes half a minute to write, and
-    the threads that serve pages and sockets are few.
+    The file is written by one of two threads: a large workbook takes half a minute, the threads that serve pages and
+    sockets are few, and so are connections. Whoever comes third waits for a turn.
     """
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        loop, parts = asyncio.get_running_loop(), iter(self)
-        own = ThreadPoolExecutor(1, thread_name_prefix="export")
-        try:
-            while part := await loop.run_in_executor(own, next, parts, b""):
+        with SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES) as file:
+            await asyncio.get_running_loop().run_in_executor(_WRITERS, self._write, file)
+            file.seek(0)
+            while part := await asyncio.to_thread(file.read, _PART_BYTES):
                 yield part
+
+    def _write(self, file: IO[bytes]) -> None:
+        try:
+            file.writelines(self)
         finally:
-            own.submit(connections.close_all)
-            own.shutdown(wait=False)
+            connections.close_all()
 
 
 def safe_text(value: object) -> object:
@@ -127,7 +139,7 @@ def _xlsx_parts(columns: Sequence[Column[T]], rows: Iterable[T]) -> Iterator[byt
     sheet.append([_cell(sheet, column.title) for column in columns])
     for row in rows:
         sheet.append([_cell(sheet, column.value(row)) for column in columns])
-    with SpooledTemporaryFile(max_size=1024 * 1024) as file:
+    with SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES) as file:
         book.save(file)
         file.seek(0)
         while part := file.read(_PART_BYTES):

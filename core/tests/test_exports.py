@@ -134,6 +134,22 @@ def test_served_by_asgi_it_is_the_same_without_a_warning(kind: str) -> None:
     assert read([asyncio.run(collect())]) == read(export_response(name="x", kind=kind, columns=COLUMNS, rows=rows))
 
 
+def test_reader_that_does_not_read_holds_no_thread() -> None:
+    """Both writers are free again while ten clients have read one part each, and wait."""
+
+    async def read_one_part_each() -> None:
+        waiting = []
+        for _ in range(10):
+            rows = ((n, "x" * 100) for n in range(5_000))
+            parts = aiter(export_response(name="x", kind="csv", columns=COLUMNS, rows=rows))
+            assert await asyncio.wait_for(anext(parts), 10)
+            waiting.append(parts)
+        for parts in waiting:
+            await parts.aclose()
+
+    asyncio.run(read_one_part_each())
+
+
 def make_changes(count: int) -> None:
     StateChange.objects.bulk_create(
         StateChange(entity="x", entity_id=uuid4(), field="f", from_state="a", to_state=str(number))

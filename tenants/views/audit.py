@@ -13,7 +13,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from core import audit_words
-from core.errors import InvalidInput, NotFound
+from core.errors import DomainError, InvalidInput, NotFound
 from core.exports import KINDS, MOST_ROWS, Column, export_response, newest_first
 from core.views import error_page
 from tenants import access, audit_trail, directory
@@ -82,7 +82,10 @@ def audit_export(request: HttpRequest) -> HttpResponseBase:
         return error_page(request, NotFound())
     if format not in KINDS:
         return error_page(request, InvalidInput())
-    note_audit_export(actor=asker, format=format, filters=kept_filters(request.GET), place=home_of(asker))
+    try:
+        note_audit_export(actor=asker, format=format, filters=kept_filters(request.GET), place=home_of(asker))
+    except DomainError as error:
+        return error_page(request, error)
     rows = _rows(asker, wanted_of(request.GET))
     return export_response(name="audit", kind=format, columns=COLUMNS, rows=rows)
 

@@ -131,7 +131,10 @@ def person_export(request: HttpRequest) -> HttpResponseBase:
         return error_page(request, NotFound())
     if format not in KINDS:
         return error_page(request, InvalidInput())
-    note_people_export(actor=asker, format=format, place=home_of(asker))
+    try:
+        note_people_export(actor=asker, format=format, place=home_of(asker))
+    except DomainError as error:
+        return error_page(request, error)
     rows = _exported(asker, wanted_of(request.GET))
     return export_response(name="people", kind=format, columns=COLUMNS, rows=rows)
 
