@@ -19,7 +19,8 @@ from cryptography.x509 import load_pem_x509_certificate
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 
-from core.errors import NotAllowed, Unavailable
+from core.errors import NotAllowed
+from core.turns import turn
 from core.views import error_page
 
 LEEWAY = timedelta(seconds=30)  # what clocks may differ by
@@ -72,11 +73,6 @@ _finish: Callable[..., HttpResponse] = OAuth2CallbackView.adapter_view(GoogleAda
 
 def finish(request: HttpRequest) -> HttpResponse:
     """Where Google sends the browser back to. Raises `Unavailable` while too many wait for Google. Three requests."""
-    if not _ASKING.acquire(blocking=False):
-        raise Unavailable(
-            _("Google is slow to answer. Please try again in a minute, or sign in with a code by e-mail.")
-        )
-    try:
+    slow = _("Google is slow to answer. Please try again in a minute, or sign in with a code by e-mail.")
+    with turn(_ASKING, refusal=slow):
         return _finish(request)
-    finally:
-        _ASKING.release()

@@ -6,8 +6,6 @@ when the counters can't be reached.
 """
 
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from threading import BoundedSemaphore
 
@@ -23,6 +21,7 @@ from core.addresses import network_of, site_of
 from core.errors import InvalidInput, NotAllowed, Unavailable
 from core.limits import Limit, take
 from core.sms import OtpText, SmsError, gateway
+from core.turns import turn
 from tenants.models import OtpChallenge, User
 from tenants.phones import region_of
 from tenants.services.people import ensure_customer
@@ -43,18 +42,8 @@ def request_otp(*, phone: str, binding: str, address: str, language: str, host: 
     `binding` names who asked; `host` is the origin the browser may fill the code in at (WebOTP).
     Raises `TooMany` and, when the gateway or the counters don't answer, `Unavailable`. Talks to the gateway.
     """
-    with _turn_to_send():
+    with turn(_SENDING, refusal=_("The message could not be sent. Please try again in a minute.")):
         return _send(phone, binding, address, language, host)
-
-
-@contextmanager
-def _turn_to_send() -> Iterator[None]:
-    if not _SENDING.acquire(blocking=False):
-        raise Unavailable(_("The message could not be sent. Please try again in a minute."))
-    try:
-        yield
-    finally:
-        _SENDING.release()
 
 
 def _send(phone: str, binding: str, address: str, language: str, host: str) -> OtpChallenge:

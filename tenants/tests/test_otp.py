@@ -19,6 +19,7 @@ from core import limits
 from core.errors import InvalidInput, TooMany, Unavailable
 from core.tests.fixtures import DEAD_ADDRESS
 from core.tests.race import race
+from core.turns import turn
 from tenants.enums import RoleCode
 from tenants.models import OtpChallenge, User
 from tenants.services import otp
@@ -310,7 +311,7 @@ def test_countries_whose_codes_begin_alike_share_no_limit() -> None:
 def test_gateway_that_hangs_takes_only_some_of_the_webs_threads(sms: httpx.Client) -> None:
     with ExitStack() as hanging:
         for _ in range(6):
-            hanging.enter_context(otp._turn_to_send())
+            hanging.enter_context(turn(otp._SENDING, refusal=""))
         with pytest.raises(Unavailable):
             ask()
         assert not OtpChallenge.objects.exists()
