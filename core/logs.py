@@ -13,9 +13,12 @@ from core.request_id import current_request_id
 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "request", "request_id"}
 
-_ADDRESS = re.compile(r"(?<![\w.+%-])([\w+-])[\w.+-]*(?:@|%40)[\w-]+(?:\.[\w-]+)+")
+_ADDRESS = re.compile(r"(?<![\w.+%-])([\w+-])(?:[\w.+-]|%2[Bb])*(?:@|%40)[\w-]+(?:\.[\w-]+)+")
+# Digits of any script, as people type them. Without a sign only of the countries served: other long numbers are ids.
 _NUMBER = re.compile(
-    r"(?<![\w.:-])(?:(?:\+|%2B|00)[1-9](?:[ -]?[0-9]){6,14}(?![0-9])|0[1-9](?:-?[0-9]){7,9}(?![\w:-]))"
+    r"(?<![\w.:-])(?:(?:\+|%2[Bb]|00|۰۰|٠٠)(?![0۰٠])\d(?:[ -]?\d){6,14}(?!\d)"
+    r"|[0۰٠](?![0۰٠])\d(?:[ -]?\d){7,9}(?![\w:-])"
+    r"|(?:972|98|33)[1-9]\d{8,9}(?![\w:-]))"
 )
 _KEY_IN_PATH = re.compile(r"(/auth/(?:link|invitation)/)[^\s\"?]+")
 _KEY = re.compile(r"\b(cwp_|eyJ)[\w.-]{8,}")
@@ -24,7 +27,7 @@ _KEY = re.compile(r"\b(cwp_|eyJ)[\w.-]{8,}")
 def mask(text: str) -> str:
     """`text` with addresses, phone numbers and keys made unusable; of a number the last four digits stay."""
     text = _ADDRESS.sub(r"\1•••@•••", text)
-    text = _NUMBER.sub(lambda found: f"•••{re.sub('[^0-9]', '', found[0])[-4:]}", text)
+    text = _NUMBER.sub(lambda found: f"•••{re.sub(r'[^0-9۰-۹٠-٩]', '', found[0])[-4:]}", text)
     return _KEY.sub(r"\1•••", _KEY_IN_PATH.sub(r"\1•••", text))
 
 
@@ -58,4 +61,13 @@ class JsonFormatter(logging.Formatter):
         line |= {key: value for key, value in record.__dict__.items() if key not in _STANDARD}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return mask(json.dumps(line, ensure_ascii=False, default=str))
+        return json.dumps(_masked(line), ensure_ascii=False)
+
+
+def _masked(value: Any) -> Any:
+    """Texts masked as they are: in JSON a quote is two characters, of which a mask could take one."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, dict):
+        return {str(key): _masked(each) for key, each in value.items()}
+    return [_masked(each) for each in value] if isinstance(value, list | tuple) else mask(str(value))

@@ -18,6 +18,10 @@ from core.logs import JsonFormatter, mask
         ("to 00972 52-250-1234.", "to •••1234."),
         ("called 0522501234 twice", "called •••1234 twice"),
         ("called 052-2501234", "called •••1234"),
+        ("called 052 250 1234", "called •••1234"),
+        ("called 972522501234", "called •••1234"),
+        ("called ۰۹۱۲۳۴۵۶۷۸۹", "called •••۶۷۸۹"),
+        ("next=dora%2Bx%40example.com", "next=d•••@•••"),
         ("Not Found: /auth/link/AbC-1_2?x", "Not Found: /auth/link/•••?x"),
         ("Not Found: /auth/invitation/AbC-1_2", "Not Found: /auth/invitation/•••"),
         ("Bearer cwp_abcdefgh12345678", "Bearer cwp_•••"),
@@ -36,6 +40,7 @@ def test_what_names_or_opens_is_masked(text: str, masked: str) -> None:
         "00000000-0000-4000-8000-000000000001",
         "02:00:00:00:00:01",
         "took 0.0123456789 s",
+        "seq 1763719200123",
         "port 20001 of 127.0.0.1",
         "cart 14 of BRANCH-001",
     ],
@@ -59,6 +64,17 @@ def test_every_part_of_a_line_is_masked() -> None:
     assert "97252" not in line
     assert "dora@" not in line
     assert "dora@" in record.getMessage()  # control: that is what it was made of
+
+
+@pytest.mark.parametrize("text", ['Not Found: /auth/link/x"y', "\x01dora@example.com", "a\nb\\dora@example.com"])
+def test_line_stays_json_whatever_is_masked_in_it(text: str) -> None:
+    record = logging.getLogger("test").makeRecord("test", logging.ERROR, "f", 1, text, (), None)
+    record.path, record.several = text, [text, {"a": text}]
+
+    said = json.loads(JsonFormatter().format(record))
+
+    assert said["message"] == said["path"] == said["several"][0] == mask(text)
+    assert "dora" not in str(said)
 
 
 def test_long_text_takes_no_time() -> None:
