@@ -5,8 +5,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from celery import current_app
+from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
+from core.errors import DomainError
 from core.rows import delete_row, note, save_row
 
 if TYPE_CHECKING:
@@ -44,8 +46,15 @@ def save_schedule(*, row: "models.Model", changes: Mapping[str, Any], actor: obj
 
 
 def delete_schedule(*, row: "models.Model", actor: object) -> None:
-    """Delete a task or a rhythm. The product's own tasks come back with the next migrate."""
-    delete_row(row, actor=actor, when_used=_("Tasks follow this rhythm. Give them another one first."))
+    """Delete a task or a rhythm. The product's own tasks come back with the next migrate.
+
+    Raises `DomainError` for a rhythm that tasks follow: the library's foreign keys would take them with it.
+    """
+    with transaction.atomic():
+        tasks = getattr(row, "periodictask_set", None)
+        if tasks is not None and tasks.select_for_update().exists():
+            raise DomainError(_("Tasks follow this rhythm. Give them another one first."))
+        delete_row(row, actor=actor)
 
 
 def pause_task(*, task: "PeriodicTask", actor: object) -> None:

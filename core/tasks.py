@@ -3,7 +3,6 @@
 from datetime import timedelta
 
 from celery import shared_task
-from django.core.management import call_command
 
 from core import health, idempotency, outbox
 from core.schedule import periodic
@@ -35,6 +34,5 @@ def sweep_idempotency_keys() -> int:
 
 @shared_task(name="core.sweep_done")
 def sweep_done() -> None:
-    """Forget delivered events and sessions that ended."""
+    """Forget delivered events."""
     outbox.forget_done()
-    call_command("clearsessions")

@@ -3,7 +3,8 @@
 import pytest
 from django_celery_beat.models import IntervalSchedule, PeriodicTask, PeriodicTasks
 
-from core.schedule import pause_task, resume_task
+from core.errors import DomainError
+from core.schedule import delete_schedule, pause_task, resume_task
 
 pytestmark = pytest.mark.django_db
 
@@ -36,3 +37,23 @@ def test_pause_leaves_what_others_changed_meanwhile(task: PeriodicTask) -> None:
     pause_task(task=task, actor="somebody")
 
     assert PeriodicTask.objects.get(pk=task.pk).description == "edited"
+
+
+def test_rhythm_that_tasks_follow_stays(task: PeriodicTask) -> None:
+    """The library's foreign key would take them with it."""
+    assert task.interval is not None
+
+    with pytest.raises(DomainError, match="Tasks follow this rhythm"):
+        delete_schedule(row=task.interval, actor="somebody")
+
+    assert PeriodicTask.objects.filter(pk=task.pk).exists()
+
+
+def test_rhythm_that_nothing_follows_goes(task: PeriodicTask) -> None:
+    rhythm = task.interval
+    assert rhythm is not None
+    delete_schedule(row=task, actor="somebody")
+
+    delete_schedule(row=rhythm, actor="somebody")
+
+    assert not IntervalSchedule.objects.filter(pk=rhythm.pk).exists()
