@@ -65,7 +65,7 @@ def _implausible(request: HttpRequest) -> DomainError | None:
     length = request.META.get("CONTENT_LENGTH") or "0"
     if not (length.isascii() and length.isdigit()):
         return InvalidInput()
-    if int(length[:18]) > settings.LARGEST_BODY_BYTES:
+    if int(length.lstrip("0")[:18] or "0") > settings.LARGEST_BODY_BYTES:
         return TooLarge(_("Nothing was changed. Send less at once."))
     if "\x00" in request.path:
         return NotFound()

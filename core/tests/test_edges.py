@@ -155,10 +155,10 @@ def test_multipart_that_is_wrong(staff: Client, body: bytes, kind: str) -> None:
         assert staff.post(path, body, content_type=kind).status_code < 500, path
 
 
-@pytest.mark.parametrize("length", [5 * 1024 * 1024 + 1, 50 * 1024 * 1024, 10**30])
+@pytest.mark.parametrize("length", [str(5 * 1024 * 1024 + 1), "0" * 18 + str(8 * 1024 * 1024), str(10**30)])
 @pytest.mark.parametrize("path", ["/auth/sign-in", "/api/chains", "/admin/tenants/chain/add/", "/api/devices/register"])
-def test_body_of_many_megabytes_is_refused_before_it_is_read(rest: Client, path: str, length: int) -> None:
-    response = rest.generic("POST", path, b"", CONTENT_LENGTH=str(length), content_type=JSON)
+def test_body_of_many_megabytes_is_refused_before_it_is_read(rest: Client, path: str, length: str) -> None:
+    response = rest.generic("POST", path, b"", CONTENT_LENGTH=length, content_type=JSON)
 
     assert response.status_code == 413
     assert response["Connection"] == "close"
