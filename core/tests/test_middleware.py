@@ -1,12 +1,17 @@
 import json
 import logging
 import sys
+from unittest.mock import Mock
 
 import pytest
+from django.db import OperationalError
 from django.test import Client
 
 from core.logs import JsonFormatter, RequestIdFilter
 from core.request_id import current_request_id
+from tenants.session_store import SessionStore
+from tenants.tests.factories import make_people
+from tenants.tests.signing_in import sign_in
 
 pytestmark = pytest.mark.django_db
 
@@ -70,3 +75,21 @@ def test_log_line_outside_of_a_request_has_no_id_and_keeps_the_stack() -> None:
 
     assert "request_id" not in line
     assert str(line["exception"]).endswith("ValueError: broken")
+
+
+@pytest.mark.parametrize("path", ["/me/", "/control/", "/auth/sign-in", "/nowhere"])
+def test_browser_that_is_signed_in_gets_a_page_while_the_database_is_away(
+    monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """Drawing that page must not ask again who it is for."""
+    browser = Client(raise_request_exception=False)
+    sign_in(browser, make_people().dora)
+    asked = Mock(side_effect=OperationalError("gone"))
+    monkeypatch.setattr(SessionStore, "load", asked)
+
+    response = browser.get(path)
+
+    assert response.status_code == 503
+    assert response["Retry-After"]
+    assert response["Content-Security-Policy"]
+    assert asked.call_count <= 2

@@ -41,5 +41,7 @@ def open_support(context: dict[str, Any]) -> list[SupportAccess]:
 
 
 def _reader(context: dict[str, Any]) -> User | None:
-    user = getattr(context.get("request"), "user", None)
+    """Nobody on an error page of a request that never got as far as reading who asks: asking may be what failed."""
+    request = context.get("request")
+    user = request.user if hasattr(request, "signed_in") else None
     return user if isinstance(user, User) else None
