@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from core.errors import DomainError, NotFound
+from core.errors import DomainError, NotAllowed, NotFound
 from core.views import error_page, say
 from tenants import access
 from tenants.directory import support_accesses_visible_to
@@ -30,6 +30,8 @@ def support_access(request: HttpRequest) -> HttpResponse:
     may_open = access.is_platform_staff(asker) and bool(access.may(asker, access.OPENS))
     if not may_open and not access.may(asker, "support_access:view"):
         return error_page(request, NotFound())
+    if request.method == "POST" and not may_open:
+        return error_page(request, NotAllowed())
     form = SupportAccessForm(request.POST if request.method == "POST" else None, asker=asker) if may_open else None
     if form and form.is_valid():
         try:

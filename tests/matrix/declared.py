@@ -85,7 +85,10 @@ PAGES: dict[str, dict[str, str]] = {
     "people:access": {GET: PERSON},
     "people:audit": {GET: "audit:view"},
     "people:audit-export": {POST: "audit:view"},
-    "people:support-access": dict.fromkeys((GET, POST), "support_access:view@chain | support_access:open@platform"),
+    "people:support-access": {
+        GET: "support_access:view@chain | support_access:open@platform",
+        POST: "support_access:open@platform",
+    },
     "people:support-access-end": {POST: "support_access:end@chain | self"},
     # Customers.
     "carts:cart": {GET: ANYBODY},
@@ -163,7 +166,7 @@ ADMIN: dict[str, dict[str, str]] = {
     "admin:index": {GET: STAFF},
     "admin:login": FLOWS,
     "admin:logout": {POST: FLOW},
-    "admin:password_change": {GET: STAFF, POST: STAFF},
+    "admin:password_change": {GET: STAFF},
     "admin:password_change_done": {GET: STAFF},
     "admin:autocomplete": {GET: FLOW},
     "admin:search": {GET: STAFF},
