@@ -148,7 +148,8 @@ def test_customer_takes_their_data_along(client: Client, people: People) -> None
 def test_customer_has_themselves_forgotten(client: Client, people: People) -> None:
     sign_in_phone(client, people.dora)
 
-    client.post(reverse("tenants:my-data-delete"))
+    refused = client.post(reverse("tenants:my-data-delete"), follow=True)
+    assert "Tick the box if you are sure." in refused.content.decode()
     assert again(people.dora).phone == people.dora.phone
 
     answer = client.post(reverse("tenants:my-data-delete"), {"sure": "yes"}, follow=True)
@@ -177,6 +178,17 @@ def test_old_session_has_to_prove_itself_first(client: Client, people: People, n
     assert "Sign out, sign in again" in client.get(reverse("tenants:my-data")).content.decode()
     assert again(people.dora).phone == people.dora.phone
     assert not AuditEntry.objects.filter(action="exported").exists()
+
+
+def test_ticked_box_of_an_old_session_is_not_asked_for_again(client: Client, people: People) -> None:
+    sign_in_phone(client, people.dora)
+    make_stale(client)
+
+    page = client.post(reverse("tenants:my-data-delete"), {"sure": "yes"}, follow=True).content.decode()
+
+    assert "Nothing was deleted yet." in page
+    assert "First confirm that it is you." in page
+    assert "Tick the box" not in page
 
 
 @pytest.mark.parametrize("name", ["tenants:my-data-download", "tenants:my-data-delete"])
@@ -306,7 +318,7 @@ def test_number_can_not_be_guessed_digit_by_digit(
 def test_number_could_be_guessed_control(
     client: Client, people: People, clerk: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(base, "may_contact", lambda request, thing=None: True)
+    monkeypatch.setattr(base, "_leads_to_hidden", lambda model, lookup: False)
     sign_in(client, clerk)
 
     answer = client.get(reverse("admin:tenants_user_changelist"), {"phone__endswith": str(people.dora.phone)[-5:]})

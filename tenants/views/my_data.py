@@ -55,7 +55,10 @@ def download(request: HttpRequest) -> HttpResponseBase:
 @login_required
 def delete(request: HttpRequest) -> HttpResponse:
     """Have oneself forgotten, once the box is ticked."""
-    if _missing(request) or request.POST.get("sure") != "yes":
+    if _missing(request):
+        messages.error(request, _("Nothing was deleted yet."))
+        return redirect("tenants:my-data")
+    if request.POST.get("sure") != "yes":
         messages.error(request, _("Tick the box if you are sure."))
         return redirect("tenants:my-data")
     user = access.person(request.user)
