@@ -11,10 +11,11 @@ from uuid import UUID
 from django.contrib import messages
 from django.contrib.admin import FieldListFilter, ShowFacets
 from django.contrib.admin.filters import RelatedFieldListFilter
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import FieldDoesNotExist, PermissionDenied, ValidationError
 from django.core.paginator import Paginator
 from django.db import models
 from django.db.models import Q, QuerySet
+from django.db.models.constants import LOOKUP_SEP
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.translation import gettext_lazy as _
@@ -22,6 +23,7 @@ from unfold.paginator import InfinitePaginator
 
 from core.admin.pages import ButtonPages
 from core.admin.requester import may, may_contact, requester
+from core.audit import hidden_fields
 from core.audit_words import deed, job
 from core.errors import DomainError
 from core.models import AuditEntry, StateChange
@@ -139,8 +141,8 @@ class ScopedAdmin(ButtonPages, Scoped, ThemedAdmin):
     """An admin of one model.
 
     `fixed_fields` can be chosen once, at creation; `in_global_search` lets the command palette look here;
-    `name_related` are the relations that an object's name is made of; `contact_lookups` lead to phone numbers, which
-    only those who may contact everybody can look for.
+    `name_related` are the relations that an object's name is made of; `contact_lookups` lead to numbers and
+    addresses, which only those who may contact everybody can look for.
     """
 
     section: ClassVar[Section]
@@ -169,9 +171,8 @@ class ScopedAdmin(ButtonPages, Scoped, ThemedAdmin):
         return [name for name in fields if name not in hidden]
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """Digit by digit, a filter in the address would tell a number as well as the number itself."""
-        hidden = lookup.startswith(tuple(self.contact_lookups)) and not may_contact(request)
-        return not hidden and super().lookup_allowed(lookup, value, request)
+        """Letter by letter, a filter in the address would tell a number or a password's hash as well as a page."""
+        return not _leads_to_hidden(self.model, lookup) and super().lookup_allowed(lookup, value, request)
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         """With NUL bytes and other nonsense in the address there is no such object either."""
@@ -240,6 +241,20 @@ class ScopedAdmin(ButtonPages, Scoped, ThemedAdmin):
 
     def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
         return None
+
+
+def _leads_to_hidden(model: "type[models.Model] | None", lookup: str) -> bool:
+    """Whether a look-up comes to a field that is personal, encrypted or lets somebody in, here or of a relation."""
+    for part in lookup.split(LOOKUP_SEP):
+        if model is None:
+            return False
+        if part in hidden_fields(model):
+            return True
+        try:
+            model = model._meta.get_field(part).related_model
+        except FieldDoesNotExist:
+            return False
+    return False
 
 
 def _or_say(request: HttpRequest, view: Callable[[], HttpResponse]) -> HttpResponse:
