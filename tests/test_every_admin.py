@@ -20,7 +20,9 @@ from django_celery_beat.models import ClockedSchedule, CrontabSchedule, Interval
 from carts.models import Cart, Rental
 from carts.tests.factories import make_cart, make_rental
 from core import audit
+from core.admin import base
 from core.admin.base import LedgerAdmin, ReadOnly, ScopedAdmin
+from core.audit import hidden_fields
 from core.models import AuditEntry, OutboxMessage, StateChange
 from devices.models import (
     Command,
@@ -187,6 +189,59 @@ def test_filters_narrow_without_error(manager: Client, each: ScopedAdmin) -> Non
     answers = {query: manager.get(_url(each, "changelist") + query).status_code for query in queries}
 
     assert answers == dict.fromkeys(queries, 200)
+
+
+@EVERY_ADMIN
+def test_no_filter_in_the_address_guesses_what_is_hidden(manager: Client, each: ScopedAdmin) -> None:
+    for name in sorted(hidden_fields(each.model)):
+        for lookup in (name, f"{name}__startswith", f"{name}__gt"):
+            assert manager.get(_url(each, "changelist"), {lookup: "a"}).status_code == 400, lookup
+
+
+RELATED = ("user__password__startswith", "user__email", "grants__user__password__gt")
+
+
+@pytest.mark.parametrize("lookup", RELATED)
+def test_no_filter_guesses_it_through_a_relation(manager: Client, monkeypatch: pytest.MonkeyPatch, lookup: str) -> None:
+    """Not even where the relation itself is filtered by."""
+    each = admin.site._registry[User if lookup.startswith("grants") else Grant]
+    monkeypatch.setattr(type(each), "list_filter", (lookup.rpartition("__")[0], lookup))
+
+    assert each.lookup_allowed(lookup, "a", manager.get("/admin/").wsgi_request) is False
+
+
+def test_password_would_be_guessed_control(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the check support reads a manager's hash by asking."""
+    monkeypatch.setattr(base, "_leads_to_hidden", lambda model, lookup: False)
+    boss = make_people().erin
+    User.objects.filter(pk=boss.pk).update(password="argon2$x")
+    sign_in(client, helper := make_user())
+    make_grant(user=helper, role="support")
+
+    pages = [
+        client.get(_url(admin.site._registry[User], "changelist"), {"email": boss.email, "password__startswith": guess})
+        for guess in ("argon2$x", "argon2$y")
+    ]
+
+    assert [str(boss.pk) in page.content.decode() for page in pages] == [True, False]
+
+
+@pytest.mark.parametrize("page", ["password_change", "password_change_done"])
+def test_passwords_are_not_changed_in_the_admin(client: Client, page: str) -> None:
+    boss = make_people().erin
+    boss.set_password("correct horse battery")
+    boss.save()
+    sign_in(client, boss)
+    new = "another horse battery 9"
+
+    asked = client.get(reverse(f"admin:{page}"))
+    sent = client.post(
+        reverse(f"admin:{page}"),
+        {"old_password": "correct horse battery", "new_password1": new, "new_password2": new},
+    )
+
+    assert [asked["Location"], sent["Location"]] == [reverse("account_change_password")] * 2
+    assert User.objects.get(pk=boss.pk).check_password("correct horse battery")
 
 
 @EVERY_ADMIN

@@ -7,6 +7,7 @@ from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.decorators import method_decorator
@@ -51,6 +52,13 @@ class BackOfficeSite(ThemedSite):
         target = request.GET.get("next", "")
         own = target.startswith("/") and not target.startswith("//")
         return redirect_to_login(target if own else reverse("admin:index"), settings.LOGIN_URL)
+
+    # Passwords are changed on one page, where tries are limited and every session and token of theirs ends.
+    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        return redirect("account_change_password")
+
+    def password_change_done(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        return redirect("account_change_password")
 
     def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """What the command palette asks for while somebody types. Nothing is cached: rights may have changed."""
