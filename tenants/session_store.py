@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
+from django.conf import settings
 from django.contrib.auth import SESSION_KEY
 from django.contrib.sessions.backends.base import CreateError, UpdateError
 from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
@@ -16,6 +17,8 @@ from django.utils import timezone
 from core.secrets import SecretUnreadable, decrypt, encrypt
 
 PLACE = "tenants.browsersession.session_data"
+# Nobody's sessions hold what lasts minutes (a code asked for, a factor waited for), and anybody can have them made.
+NOBODYS_AGE_S = 60 * 60
 
 
 def hash_of(session_key: str) -> str:
@@ -31,6 +34,9 @@ class SessionStore(DatabaseStore):
         from tenants.models import BrowserSession
 
         return BrowserSession
+
+    def get_session_cookie_age(self) -> int:
+        return settings.SESSION_COOKIE_AGE if SESSION_KEY in self else NOBODYS_AGE_S
 
     def encode(self, session_dict: dict[str, Any]) -> str:
         return encrypt(super().encode(session_dict), place=PLACE)
@@ -118,6 +124,9 @@ class SessionStore(DatabaseStore):
 
     async def asave(self, must_create: bool = False) -> None:
         await sync_to_async(self.save)(must_create)
+
+    async def acycle_key(self) -> None:
+        await sync_to_async(self.cycle_key)()
 
     async def adelete(self, session_key: str | None = None) -> None:
         await sync_to_async(self.delete)(session_key)

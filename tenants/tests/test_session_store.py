@@ -59,8 +59,7 @@ def test_what_is_in_the_database_is_no_cookie(client: Client, people: People) ->
     assert client.get("/control/").status_code == 200
 
 
-def test_content_moved_to_another_row_stays_that_of_nobody_but_its_user(people: People) -> None:
-    """Whoever can write the table can swap contents, but only between sessions, which they could end or read anyway."""
+def test_content_that_can_not_be_read_is_nobodys_session() -> None:
     session = make_session(word="pomegranate")
     BrowserSession.objects.update(session_data="dev$" + base64.b64encode(os.urandom(60)).decode())
 
@@ -105,6 +104,19 @@ def test_session_of_nobody_begins_when_somebody_signs_in(client: Client) -> None
     client.force_login(user)
 
     assert timezone.now() - BrowserSession.objects.get(user=user).created_at < timedelta(minutes=1)
+
+
+def age_of(row: BrowserSession) -> float:
+    return (row.expire_date - timezone.now()).total_seconds()
+
+
+def test_session_of_nobody_lasts_an_hour(client: Client, settings: Any) -> None:
+    answer = client.get("/auth/2fa/keys/sign-in", headers={"Accept": "application/json"})
+
+    assert age_of(BrowserSession.objects.get()) == pytest.approx(3600, abs=60)
+    assert answer.cookies["sessionid"]["max-age"] == 3600
+    client.force_login(make_user())
+    assert age_of(BrowserSession.objects.get()) == pytest.approx(settings.SESSION_COOKIE_AGE, abs=60)
 
 
 @pytest.mark.parametrize("then", ["save", "cycle"])
@@ -165,9 +177,16 @@ async def test_asynchronous_methods_do_the_same() -> None:
     session = SessionStore()
     await session.aset("n", 1)
     await session.asave()
+    await BrowserSession.objects.aupdate(address="192.0.2.7")
     again = SessionStore(session.session_key)
 
     assert (await again.aget("n"), await again.aexists(session.session_key or "")) == (1, True)
+    old = again.session_key
+    await again.acycle_key()
+    await again.asave()
+    assert (again.session_key != old, await SessionStore(old).aget("n")) == (True, None)
+    assert await SessionStore(again.session_key).aget("n") == 1
+    assert (await BrowserSession.objects.aget()).address == "192.0.2.7"  # the row moved
     await again.adelete()
     assert await SessionStore(session.session_key).aget("n") is None
 
