@@ -1,5 +1,6 @@
 """Cloudflare Access: who gets in by its header, as whom, and with what it is worth."""
 
+import base64
 import time
 from collections.abc import Callable
 from typing import Any
@@ -180,6 +181,10 @@ def unsigned(team: Team, claims: dict[str, Any]) -> str:
     return forge({"alg": "none", "kid": team.published()[0]["kid"]}, claims, None)
 
 
+def encoded(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
+
+
 def signed_with_the_public_key(team: Team, claims: dict[str, Any]) -> str:
     """HS256 with what everybody may read as the secret: the classic confusion."""
     key = team.published()[0]
@@ -211,7 +216,7 @@ WRONG: dict[str, Callable[[Team, dict[str, Any]], str]] = {
     "words": lambda team, claims: "let me in",
     "not-ascii": lambda team, claims: "ÿ.ÿ.ÿ",
     "huge": lambda team, claims: "a" * 100_000,
-    "deep": lambda team, claims: forge({"alg": "RS256"}, {}, b"").replace("e", "W" * 4000, 1),
+    "deep": lambda team, claims: f"{encoded('[' * 4000)}..",
 }
 
 
