@@ -75,10 +75,10 @@ class RequesterMiddleware:
             request.user = user
             if user.powers.behind:
                 audit.amend_origin(behind=user.powers.behind)
-            drop_what_ended(session=request.session, actor=access.person(signed_in), user=user)
+            dropped = drop_what_ended(session=request.session, actor=access.person(signed_in), user=user)
             limit_session(request.session, access.person(signed_in))
             _note_session(request, access.person(signed_in))
-            refusal = _refusal(request, user)
+            refusal = (_meant_as_another(request) if dropped else None) or _refusal(request, user)
             return refusal or self.get_response(request)
 
 
@@ -86,6 +86,13 @@ def _signed_in(request: HttpRequest) -> Requester:
     """Without the lazy object that Django puts around them: services ask people for their type."""
     user: object = request.user
     return get_user(request) if isinstance(user, SimpleLazyObject) else request.user
+
+
+def _meant_as_another(request: HttpRequest) -> HttpResponse | None:
+    """What was sent in another's clothes is not done in one's own."""
+    if request.method in _SAFE or request.path.startswith(LEAVING):
+        return None
+    return refuse(request, NotAllowed(_("You are yourself again. Nothing was done: look at it again, then send it.")))
 
 
 def _refusal(request: HttpRequest, user: User) -> HttpResponse | None:

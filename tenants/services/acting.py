@@ -67,12 +67,19 @@ def leave(*, session: SessionBase, actor: User) -> None:
         note("seen as role no more", actor, actor=actor)
 
 
-def drop_what_ended(*, session: SessionBase, actor: User, user: User) -> None:
-    """Forget what this session may be no more, and tell the audit; `user` is whom it is now."""
+def drop_what_ended(*, session: SessionBase, actor: User, user: User) -> bool:
+    """Forget what this session may be no more, and tell the audit; whether there was anything to forget.
+
+    `user` is whom it is now.
+    """
+    dropped = False
     if ACTING_AS in session and user.powers.behind is None:
         _note_end("acting ran out", session.pop(ACTING_AS), actor)
+        dropped = True
     if SEEN_AS in session and user.powers.seen_as is None:
         del session[SEEN_AS]
+        dropped = True
+    return dropped
 
 
 def _require_plain(actor: User) -> None:

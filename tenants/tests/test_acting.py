@@ -32,6 +32,12 @@ def act(client: Client, user: User, reason: str = "A call about a stuck cart") -
     return client.post(f"/auth/act-as/{user.pk}", {"reason": reason})
 
 
+def run_out(client: Client) -> None:
+    session = client.session
+    session[ACTING_AS] = {**session[ACTING_AS], "until": (timezone.now() - timedelta(seconds=1)).isoformat()}
+    session.save()
+
+
 def told(action: str) -> list[AuditEntry]:
     return list(AuditEntry.objects.filter(action=action).order_by("pk"))
 
@@ -90,15 +96,49 @@ def test_begin_and_end_are_told_with_the_reason_in_the_audit_of_their_chain(erin
 
 def test_acting_runs_out_and_that_is_told_once(erin: Client, people: People) -> None:
     act(erin, people.alice)
-    session = erin.session
-    session[ACTING_AS] = {**session[ACTING_AS], "until": (timezone.now() - timedelta(seconds=1)).isoformat()}
-    session.save()
+    run_out(erin)
 
     for _ in range(2):
         assert erin.get("/control/").wsgi_request.user == people.erin
 
     assert len(told("acting ran out")) == 1
     assert ACTING_AS not in erin.session
+
+
+def test_what_was_sent_as_somebody_is_not_done_as_oneself(erin: Client, people: People) -> None:
+    grant = make_grant(user=make_user(), role="branch_manager", branch=people.branch)
+    take = f"/control/people/{grant.user_id}/grants/{grant.pk}/take"
+    act(erin, people.alice)
+    run_out(erin)
+
+    refused = erin.post(take)
+
+    assert (refused.status_code, "You are yourself again" in refused.content.decode()) == (403, True)
+    assert Grant.objects.filter(pk=grant.pk).exists()
+    assert len(told("acting ran out")) == 1
+    assert erin.post(take).status_code == 302
+    assert not Grant.objects.filter(pk=grant.pk).exists()
+
+
+def test_one_leaves_and_signs_out_though_acting_ran_out(erin: Client, people: People) -> None:
+    for way_out in ("/auth/leave", "/auth/sign-out"):
+        act(erin, people.alice)
+        run_out(erin)
+        assert erin.post(way_out).status_code == 302, way_out
+    assert not erin.get("/auth/home").wsgi_request.user.is_authenticated
+
+
+def test_what_was_sent_as_somebody_would_be_done_control(
+    erin: Client, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tenants.middleware._meant_as_another", lambda request: None)
+    grant = make_grant(user=make_user(), role="branch_manager", branch=people.branch)
+    act(erin, people.alice)
+    run_out(erin)
+
+    erin.post(f"/control/people/{grant.user_id}/grants/{grant.pk}/take")
+
+    assert not Grant.objects.filter(pk=grant.pk).exists()
 
 
 def test_acting_would_go_on_control(erin: Client, people: People, monkeypatch: pytest.MonkeyPatch) -> None:

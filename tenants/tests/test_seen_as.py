@@ -8,8 +8,8 @@ from django.test import Client
 from carts.tests.factories import make_cart
 from core.models import AuditEntry
 from tenants.models import Grant, Role, User
-from tenants.requester import user_of_session
-from tenants.tests.factories import People, make_branch
+from tenants.requester import SEEN_AS, user_of_session
+from tenants.tests.factories import People, make_branch, make_grant, make_user
 from tenants.tests.signing_in import sign_in
 
 pytestmark = pytest.mark.django_db
@@ -134,3 +134,16 @@ def test_two_at_once_are_refused(bob: Client, people: People) -> None:
     see_as(bob, "branch_manager", people.branch)
 
     assert see_as(bob, "chain_manager", people.chain).status_code == 403
+
+
+def test_what_was_sent_while_seen_as_a_role_is_not_done_when_that_ends(bob: Client, people: People) -> None:
+    grant = make_grant(user=make_user(), role="branch_manager", branch=people.branch)
+    see_as(bob, "branch_manager", people.branch)
+    session = bob.session
+    session[SEEN_AS] = {**session[SEEN_AS], "role": "gone"}
+    session.save()
+
+    answers = [bob.post(f"/control/people/{grant.user_id}/grants/{grant.pk}/take").status_code for _ in range(2)]
+
+    assert answers == [403, 302]
+    assert not Grant.objects.filter(pk=grant.pk).exists()
