@@ -54,10 +54,10 @@ class BackOfficeSite(ThemedSite):
         return redirect_to_login(target if own else reverse("admin:index"), settings.LOGIN_URL)
 
     # Passwords are changed on one page, where tries are limited and every session and token of theirs ends.
-    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+    def password_change(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:  # type: ignore[override]  # no page
         return redirect("account_change_password")
 
-    def password_change_done(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+    def password_change_done(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:  # type: ignore[override]  # no page
         return redirect("account_change_password")
 
     def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
