@@ -2,20 +2,16 @@
 
 from allauth.account.internal.flows.login import perform_login, record_authentication
 from allauth.account.models import Login
-from allauth.mfa.utils import is_mfa_enabled
 from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.urls import reverse
-from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from core.errors import DomainError
 from core.views import error_page
 from tenants import access
-from tenants.requester import PROVEN_BY, methods_of
 from tenants.services import use_sign_in_link
 from tenants.views.ways_in import following
 
@@ -36,19 +32,6 @@ def sign_in_link(request: HttpRequest, token: str) -> HttpResponse:
     login = Login(user=link.user, email_verification="none", redirect_url=link.next_path)
     response: HttpResponse = perform_login(request, login)
     return response
-
-
-@never_cache
-@require_safe
-@login_required
-def second_factor(request: HttpRequest) -> HttpResponse:
-    """Where staff and managers without a second factor in this session are sent: to give it, or to set one up."""
-    target = following(request, reverse("tenants:home"))
-    user = access.person(request.user)
-    if is_mfa_enabled(user):
-        return redirect(f"{reverse('mfa_reauthenticate')}?{urlencode({'next': target})}")
-    proven = bool(methods_of(request.session, user) & PROVEN_BY)
-    return render(request, "tenants/second_factor.html", {"proven": proven, "next": target})
 
 
 @never_cache
