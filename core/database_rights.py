@@ -1,6 +1,6 @@
 """What the application's role may do in the database: everything to rows, but for what is only ever appended to.
 
-The role that migrates owns the tables and gives the rights anew after each migration (decision 11). Nothing here runs
+The role that migrates owns the tables and gives the rights anew after each migration (decision 12). Nothing here runs
 where one role does both, which `check --deploy --database default` tells production about.
 """
 
@@ -12,13 +12,15 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import connections, models, transaction
 from django.db.backends.utils import CursorWrapper
+from django.db.migrations.recorder import MigrationRecorder
 
 # Functions that run in their owner's name exist for the application: each does one thing it may not do by itself.
 _OWN_FUNCTIONS = """
 SELECT format('GRANT EXECUTE ON FUNCTION %%s TO %%I', p.oid::regprocedure, %s::text)
 FROM pg_proc p JOIN pg_roles r ON r.oid = p.proowner
-WHERE r.rolname = current_user AND p.prosecdef
+WHERE r.rolname = current_user AND p.prosecdef AND p.pronamespace = current_schema()::regnamespace
 """
+_MIGRATIONS = MigrationRecorder.Migration._meta.db_table
 _TOO_MUCH = ("UPDATE", "DELETE", "TRUNCATE", "TRIGGER")
 
 
@@ -35,10 +37,11 @@ def grant_rights(using: str = "default", **kwargs: Any) -> None:
     connection = connections[using]
     known = set(connection.introspection.table_names())
     ledgers = [table for model in append_only_models() if (table := model._meta.db_table) in known]
+    quote = connection.ops.quote_name
     with transaction.atomic(using=using), connection.cursor() as cursor:
         cursor.execute("SELECT current_schema()")
-        schema, name = connection.ops.quote_name(cursor.fetchone()[0]), connection.ops.quote_name(role)
-        for statement in _statements(schema, name, [connection.ops.quote_name(table) for table in ledgers]):
+        schema = quote(cursor.fetchone()[0])
+        for statement in _statements(schema, quote(role), [quote(table) for table in ledgers]):
             cursor.execute(statement)
         _grant_functions(cursor, role)
 
@@ -48,6 +51,8 @@ def _statements(schema: str, role: str, ledgers: Sequence[str]) -> Sequence[str]
         f"GRANT USAGE ON SCHEMA {schema} TO {role}",
         f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {role}",
         f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {role}",
+        # Whoever could write there could make the owner skip a migration.
+        f"REVOKE INSERT, UPDATE, DELETE ON {_MIGRATIONS} FROM {role}",
         *(f"REVOKE ALL ON {table} FROM PUBLIC, {role}" for table in ledgers),
         *(f"GRANT SELECT, INSERT ON {table} TO {role}" for table in ledgers),
     ]

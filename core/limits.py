@@ -1,11 +1,11 @@
 """Rate limits in Redis: fixed windows, counted atomically, shared by every process."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 from django.conf import settings
+from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 from redis import Redis
 from redis.exceptions import RedisError
@@ -59,6 +59,6 @@ def take(limits: Sequence[Limit], *, fail_closed: bool) -> None:
 
 
 def _nameless(key: str) -> str:
-    """`otp-send:number:` and a hash: what is counted is told, whose phone or address it is Redis need not know."""
+    """`otp-send:number:` and a keyed hash: what is counted is told; whose phone or address it is can't be guessed."""
     *kind, who = key.split(":", 2)
-    return ":".join([*kind, hashlib.sha256(who.encode()).hexdigest()])
+    return ":".join([*kind, salted_hmac("core.limits", who, algorithm="sha256").hexdigest()])

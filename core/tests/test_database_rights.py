@@ -96,6 +96,17 @@ def test_application_over_the_products_own_connection_is_refused(as_application:
         connection.cursor().execute(FORBIDDEN[deed].format(table="core_auditentry"))
 
 
+@pytest.mark.parametrize(
+    "deed",
+    ["INSERT INTO {} (app, name, applied) VALUES ('a', 'b', now())", "DELETE FROM {}", "UPDATE {} SET applied = now()"],
+)
+def test_application_makes_the_owner_skip_no_migration(deed: str) -> None:
+    with login() as own:
+        assert own.execute("SELECT 1 FROM django_migrations LIMIT 1").fetchone()
+        with pytest.raises(InsufficientPrivilege):
+            own.execute(deed.format("django_migrations"))
+
+
 def test_application_adds_and_reads_audit_entries() -> None:
     with login() as own:
         own.execute(INSERT)
