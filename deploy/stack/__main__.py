@@ -62,8 +62,8 @@ def _start(layout: Layout, supervisor: Supervisor) -> None:
     application = Application.plan(layout, servers, os.environ)
     supervisor.start(*servers.services())
     servers.create_database()
-    if servers.cluster is None and not os.environ.get("DATABASE_APP_ROLE"):
-        say("DATABASE_URL is yours and has one role: the application could change what the audit says about it")
+    if servers.cluster is None:
+        say("DATABASE_URL is yours: all processes use that role, so they could change what the audit says about them")
     with_pi = os.environ.get("SIMULATED_PI") != "0"
     prepare = application.prepare(enrol=with_pi)
     if application.schema_is_current():

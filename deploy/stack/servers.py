@@ -72,7 +72,7 @@ class Servers:
     def environment(self, given: Mapping[str, str]) -> dict[str, str]:
         """Addresses and secrets for Django; what is in `given` stays as it is.
 
-        The database's address is the owner's, as for a migration; `application_environment` has the other.
+        The database's address is the owner's, as for a migration; `Application` gives its processes the other.
         """
         chosen = {
             "SECRET_KEY": self.secrets.secret_key,

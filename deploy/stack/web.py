@@ -44,6 +44,7 @@ def main() -> None:
     config = uvicorn.Config(
         "config.asgi:application",
         access_log=False,
+        log_config=None,  # ours: JSON, masked
         log_level="warning",
         # Whose address a request comes from is decided in one place (core/addresses.py), by our own list of proxies.
         proxy_headers=False,
