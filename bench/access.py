@@ -85,7 +85,7 @@ def _enter() -> None:
 
 
 def _fill() -> list["Branch"]:
-    """The shops, by chain; each with carts, a rental of each, a device with an hour of telemetry, and audit rows."""
+    """The shops, by chain; each with carts, a rental of each, a device, and audit rows."""
     from django.db import connection
 
     from tenants.models import Branch, Chain
