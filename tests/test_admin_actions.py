@@ -236,8 +236,11 @@ def test_queued_command_is_cancelled(client: Client, erin: User) -> None:
     assert command.status == CommandStatus.CANCELLED
 
 
+CHAIN = {"name": "New", "slug": "new", "active": "on", "retention_days": "730"}
+
+
 def test_chain_and_branch_are_made_and_changed(client: Client, erin: User) -> None:
-    client.post(_page(Chain, "add"), {"name": "New", "slug": "new", "active": "on"})
+    client.post(_page(Chain, "add"), CHAIN)
     chain = Chain.objects.get(slug="new")
     place = {"name": "First", "time_zone": "Asia/Jerusalem", "rental_minutes": "60", "active": "on"}
     client.post(_page(Branch, "add"), {"chain": chain.pk, "code": "NEW-1", **place})
@@ -246,6 +249,27 @@ def test_chain_and_branch_are_made_and_changed(client: Client, erin: User) -> No
 
     branch.refresh_from_db()
     assert (branch.chain, branch.name, branch.code, branch.time_zone) == (chain, "Renamed", "NEW-1", "Asia/Jerusalem")
+
+
+@pytest.mark.parametrize(("days", "kept"), [("1", 1), ("90", 90), ("3650", 3650), ("0", 730), ("3651", 730), ("", 730)])
+def test_how_long_a_chain_keeps_personal_data_is_set_and_told(client: Client, erin: User, days: str, kept: int) -> None:
+    chain = make_chain(name="New", slug="new")
+
+    client.post(_page(chain), {**CHAIN, "retention_days": days})
+
+    assert Chain.objects.get(pk=chain.pk).retention_days == kept
+    told = AuditEntry.objects.filter(entity="tenants.chain", entity_id=str(chain.pk), action="changed")
+    assert [(row.before, row.after) for row in told] == (
+        [({"retention_days": 730}, {"retention_days": kept})] if kept != 730 else []
+    )
+
+
+def test_how_long_data_is_kept_is_for_whoever_may_change_the_chain(client: Client, helper: User) -> None:
+    chain = make_chain(name="New", slug="new")
+
+    assert client.post(_page(chain), {**CHAIN, "retention_days": "1"}).status_code == 403
+
+    assert Chain.objects.get(pk=chain.pk).retention_days == 730
 
 
 def test_chain_with_branches_is_not_deleted(client: Client, erin: User) -> None:

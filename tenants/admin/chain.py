@@ -28,6 +28,7 @@ class ChainAdmin(ScopedAdmin):
     fieldsets = (
         (None, {"fields": ("name", "slug", "active")}),
         (_("Devices"), {"fields": ("approve_devices",)}),
+        (_("Personal data"), {"fields": ("retention_days",)}),
     )
     fixed_fields = ("slug",)
     prepopulated_fields = {"slug": ("name",)}

@@ -99,7 +99,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='chain',
             name='retention_days',
-            field=models.PositiveIntegerField(default=730, help_text='What tells which customer rented is forgotten this long after the rental ended.', validators=[django.core.validators.MinValueValidator(1)], verbose_name='keep personal data (days)'),
+            field=models.PositiveIntegerField(default=730, help_text='What tells which customer rented is forgotten this long after the rental ended.', validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(3650)], verbose_name='keep personal data (days)'),
         ),
         migrations.AddField(
             model_name='refreshtoken',

@@ -32,7 +32,7 @@ class Chain(models.Model):
     retention_days = models.PositiveIntegerField(
         _("keep personal data (days)"),
         default=730,
-        validators=[MinValueValidator(1)],
+        validators=[MinValueValidator(1), MaxValueValidator(3650)],
         help_text=_("What tells which customer rented is forgotten this long after the rental ended."),
     )
     active = models.BooleanField(_("in operation"), default=True)
