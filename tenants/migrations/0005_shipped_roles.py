@@ -17,7 +17,7 @@ BEFORE = {
     "branch_manager": ["branches:view", "devices:view", "telemetry:view", "carts:*", "rentals:*"],
 }
 AFTER = {
-    "technical": [*BEFORE["technical"], "support_access:open", "support_access:view"],
+    "technical": [*BEFORE["technical"], "support_access:open", "support_access:view", "audit:view"],
     "support": [
         "chains:view", "branches:view", "users:view", "users:change", "users:contact", "support_access:open",
         "support_access:view",

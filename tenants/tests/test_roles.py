@@ -1,14 +1,18 @@
 """Making, changing and deleting roles: nobody moves a permission they don't hold everywhere."""
 
+from importlib import import_module
+
 import pytest
 from django.utils import translation
 
 from core.errors import DomainError, InvalidInput, NotAllowed
+from tenants.enums import SHIPPED_PERMISSIONS
 from tenants.models import Role, User
 from tenants.services import create_role, delete_role, update_role
 from tenants.tests.factories import People, make_grant, make_user
 
 pytestmark = pytest.mark.django_db
+shipped_roles = import_module("tenants.migrations.0005_shipped_roles")
 
 
 @pytest.fixture
@@ -103,3 +107,8 @@ def test_shipped_role_is_told_in_the_readers_language_until_it_is_renamed() -> N
         told.append(str(role))
 
     assert told == ["Responsable de chaîne", "Boss"]
+
+
+@pytest.mark.parametrize("code", sorted(shipped_roles.BEFORE))
+def test_role_of_an_upgraded_install_is_the_shipped_one(code: str) -> None:
+    assert shipped_roles.AFTER[code] == SHIPPED_PERMISSIONS[code]
