@@ -6,7 +6,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db.models import QuerySet
 from django.utils import timezone
-from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_view
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import generics
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
@@ -50,7 +50,7 @@ class RegisterView(APIView):
 
     @extend_schema(
         request=RegisterInput,
-        responses={201: RegistrationOutput, 202: PendingOutput, 403: OpenApiResponse(description="Not admitted")},
+        responses={201: RegistrationOutput, 202: PendingOutput},
         operation_id="device_register",
         tags=["devices"],
     )

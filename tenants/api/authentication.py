@@ -75,7 +75,7 @@ class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
     name = "personToken"
 
     def get_security_definition(self, auto_schema: object) -> dict[str, str]:
-        return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+        return {"type": "http", "scheme": "bearer", "description": "An access token or a personal token."}
 
 
 class CloudflareScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
