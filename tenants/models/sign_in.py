@@ -83,10 +83,14 @@ class SignInLink(models.Model):
 class RefreshToken(models.Model):
     """The right to a new access token, used once and replaced by its successor. Holds a hash, never the token."""
 
-    personal: ClassVar[Personal] = Personal(subjects=("user",), told=("second_factor", "expires_at", "used_at"))
+    personal: ClassVar[Personal] = Personal(
+        subjects=("user",), told=("second_factor", "began_at", "expires_at", "used_at")
+    )
 
     token_hash = models.CharField(max_length=64, unique=True)
     family = models.UUIDField(db_index=True)
+    began_at = models.DateTimeField(default=timezone.now, help_text="When this family began: the sign-in.")
+    trusted = models.BooleanField(default=False, help_text="Whether staff or managers began this family.")
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="refresh_tokens")
     second_factor = models.BooleanField(default=False, help_text="Whether one was given when this family began.")
     expires_at = models.DateTimeField()

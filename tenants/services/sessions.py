@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from core.compiled import Lookup
 from core.errors import DomainError
+from core.rows import note
 from core.tokens import TokenError, read, sign
 from tenants import access
 from tenants.models import BrowserSession, RefreshToken, User
@@ -24,6 +25,7 @@ CUSTOMER_ACCESS = timedelta(days=30)
 STAFF_ACCESS = timedelta(minutes=60)
 CUSTOMER_REFRESH = timedelta(days=90)
 STAFF_REFRESH = timedelta(days=7)
+STAFF_FAMILY = timedelta(days=30)  # however often they refresh, they sign in anew after that
 SEEN_ONCE_IN = timedelta(days=1)
 
 
@@ -64,7 +66,14 @@ def issue_tokens(user: User, *, second_factor: bool) -> TokenPair:
     """
     with transaction.atomic():
         hold_account(user)
-        return _issue(user, second_factor=second_factor, family=uuid4())
+        family = RefreshToken(
+            family=uuid4(),
+            user=user,
+            second_factor=second_factor,
+            began_at=timezone.now(),
+            trusted=access.is_trusted(user),
+        )
+        return _issue(user, family)
 
 
 def hold_account(user: User) -> None:
@@ -114,7 +123,11 @@ def user_of_token(token: str) -> User | None:
 
 
 def refresh_tokens(*, refresh: str) -> TokenPair:
-    """A new pair for a refresh token, which is used up. One that comes twice was stolen: its whole family ends."""
+    """A new pair for a refresh token, which is used up. One that comes twice was stolen: its whole family ends.
+
+    For staff and managers it works for `STAFF_FAMILY` after the sign-in; a second factor that was given before they
+    were any counts no more.
+    """
     now, token_hash = timezone.now(), _hash(refresh)
     with transaction.atomic():
         # The person first, as whatever ends somebody's access does: no successor slips past it, and nobody deadlocks.
@@ -124,10 +137,26 @@ def refresh_tokens(*, refresh: str) -> TokenPair:
         stolen = row is not None and row.used_at is not None
         if row is not None and stolen:
             RefreshToken.objects.filter(family=row.family).delete()
+            note("refresh token came twice", row.user, actor="system")
         elif row is not None and row.expires_at > now and user is not None and user.is_active:
-            RefreshToken.objects.filter(pk=row.pk).update(used_at=now)
-            return _issue(user, second_factor=row.second_factor, family=row.family)
+            trusted = access.is_trusted(user)
+            if not trusted or now - row.began_at <= STAFF_FAMILY:
+                RefreshToken.objects.filter(pk=row.pk).update(used_at=now)
+                row.second_factor = row.second_factor and (row.trusted or not trusted)
+                return _issue(user, row)
     raise SignedOut
+
+
+def began_at(access_token: str) -> datetime | None:
+    """When its bearer signed in; None for what is no access token of a person. One query where it has a family."""
+    try:
+        claims = read(access_token, kind=KIND)
+        if "fam" not in claims:
+            return datetime.fromtimestamp(claims["iat"], UTC)
+        rows = RefreshToken.objects.filter(family=UUID(claims["fam"]))
+        return rows.values_list("began_at", flat=True).first()
+    except (TokenError, KeyError, ValueError):
+        return None
 
 
 def sign_out(*, user: User, access_token: str | None = None, refresh: str = "", everywhere: bool = False) -> None:
@@ -167,17 +196,21 @@ def forget_old_sessions() -> int:
     return BrowserSession.objects.filter(expire_date__lt=timezone.now()).delete()[0]
 
 
-def _issue(user: User, *, second_factor: bool, family: UUID) -> TokenPair:
+def _issue(user: User, like: RefreshToken) -> TokenPair:
+    """A pair of the same family as `like`, which is the one before or the family's first."""
     note_seen(user)
     refresh = secrets.token_urlsafe(32)
     RefreshToken.objects.create(
         token_hash=_hash(refresh),
-        family=family,
+        family=like.family,
         user=user,
-        second_factor=second_factor,
+        second_factor=like.second_factor,
+        began_at=like.began_at,
+        trusted=like.trusted,
         expires_at=timezone.now() + (STAFF_REFRESH if access.is_trusted(user) else CUSTOMER_REFRESH),
     )
-    return TokenPair(access=issue_access_token(user, second_factor=second_factor, family=family), refresh=refresh)
+    token = issue_access_token(user, second_factor=like.second_factor, family=like.family)
+    return TokenPair(access=token, refresh=refresh)
 
 
 def _has_second_factor(claims: dict[str, Any], user: User) -> bool:

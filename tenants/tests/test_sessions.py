@@ -14,7 +14,7 @@ from core.tokens import sign
 from tenants.models import RefreshToken, User
 from tenants.selectors import branches_visible_to
 from tenants.services import end_access, issue_tokens, refresh_tokens, sessions, sign_out, sign_out_everywhere
-from tenants.services.sessions import SignedOut, TokenPair, issue_access_token, user_of_token
+from tenants.services.sessions import SignedOut, TokenPair, began_at, issue_access_token, user_of_token
 from tenants.tests.factories import People, make_grant, make_people, make_phone, make_user
 from tenants.tests.signing_in import sign_in
 
@@ -152,6 +152,67 @@ def test_family_without_a_second_factor_stays_so_when_a_customer_becomes_staff(p
     assert branches_of(refresh_tokens(refresh=renewed.refresh).access) == set()
 
 
+def test_customers_family_with_a_factor_is_none_of_staff_once_they_are_staff(people: People) -> None:
+    """A refresh makes the access token young, not the factor."""
+    user = make_user()
+    with time_machine(timedelta(days=20)):
+        pair = issue_tokens(user, second_factor=True)
+    make_grant(user=user, role="branch_manager", branch=people.branch)
+
+    renewed = refresh_tokens(refresh=pair.refresh)
+
+    assert branches_of(renewed.access) == set()
+    assert branches_of(refresh_tokens(refresh=renewed.refresh).access) == set()
+
+
+def test_customers_family_with_a_factor_is_none_of_staff_once_they_are_staff_control(people: People) -> None:
+    user = make_user()
+    pair = issue_tokens(user, second_factor=True)
+    make_grant(user=user, role="branch_manager", branch=people.branch)
+    RefreshToken.objects.update(trusted=True)
+
+    assert branches_of(refresh_tokens(refresh=pair.refresh).access) == {people.branch.pk}
+
+
+@pytest.mark.parametrize(
+    ("who", "days", "renewed"), [("alice", 29, True), ("alice", 31, False), ("erin", 31, False), ("dora", 400, True)]
+)
+def test_staff_sign_in_anew_after_a_month_however_often_they_refresh(
+    people: People, who: str, days: int, renewed: bool
+) -> None:
+    user = getattr(people, who)
+    refresh_token = issue_tokens(user, second_factor=True).refresh
+    for _ in range(3):
+        refresh_token = refresh_tokens(refresh=refresh_token).refresh
+
+    RefreshToken.objects.update(began_at=F("began_at") - timedelta(days=days))
+
+    assert (refresh(refresh_token) is not None) == renewed
+
+
+def test_customers_old_family_is_over_once_they_are_staff(people: People) -> None:
+    user = make_user()
+    with time_machine(timedelta(days=80)):
+        pair = issue_tokens(user, second_factor=True)
+    make_grant(user=user, role="branch_manager", branch=people.branch)
+
+    assert refresh(pair.refresh) is None
+
+
+@pytest.mark.parametrize("refreshed", [0, 2])
+def test_access_token_tells_when_its_bearer_signed_in(people: People, refreshed: int) -> None:
+    with time_machine(timedelta(minutes=30)):
+        pair = issue_tokens(people.alice, second_factor=True)
+    for _ in range(refreshed):
+        pair = refresh_tokens(refresh=pair.refresh)
+
+    found = began_at(pair.access)
+
+    assert found is not None
+    assert abs(timezone.now() - timedelta(minutes=30) - found) < timedelta(minutes=1)
+    assert began_at("x") is None
+
+
 def test_access_token_dies_with_its_family(people: People) -> None:
     pair, other = (issue_tokens(people.alice, second_factor=True) for _ in range(2))
 
@@ -212,7 +273,7 @@ def refreshing_while_access_ends(people: People) -> TokenPair | None:
 
     def end() -> None:
         ending.wait(10)
-        end_access(people.alice.pk)
+        end_access(people.alice.pk, actor="test")
         done.set()
 
     done = Event()
