@@ -36,6 +36,7 @@ M = TypeVar("M", bound=models.Model)
 # Permissions everyone has on what is their own.
 OWN = frozenset({"rentals:view", "rentals:return"})
 OPENS = "support_access:open"
+IMPERSONATES = "users:impersonate"
 _ON_OBJECT = "_held_now"
 _MOST_KEPT = 20_000
 _kept: OrderedDict[tuple[UUID, UUID], tuple[Held, ...]] = OrderedDict()
@@ -247,6 +248,17 @@ def outranks(actor: "User", other: "User") -> bool:
     if actor.pk == other.pk:
         return True
     return all(holds_all(actor, grant.role.permissions, grant.branch or grant.chain) for grant in _in_force(other))
+
+
+def may_act_as(actor: "User", other: "User") -> bool:
+    """Whether `actor` outranks `other` and may impersonate wherever `other` holds something.
+
+    A customer of two chains sees their rentals in both: who acts as them may do so in both.
+    """
+    return bool(may(actor, IMPERSONATES, other)) and all(
+        holds_all(actor, {*grant.role.permissions, IMPERSONATES}, grant.branch or grant.chain)
+        for grant in _in_force(other)
+    )
 
 
 def require_rank(actor: "User | None", other: "User") -> None:

@@ -107,7 +107,7 @@ def _acting_as(entry: dict[str, str], actor: User) -> User | None:
     if datetime.fromisoformat(entry["until"]) <= timezone.now():
         return None
     user = User.objects.filter(pk=UUID(entry["user"]), is_active=True).first()
-    if user is None or not access.may(actor, "users:impersonate", user) or not access.outranks(actor, user):
+    if user is None or not access.may_act_as(actor, user):
         return None
     user.powers = Powers(second_factor=True, behind=actor.pk)
     return user

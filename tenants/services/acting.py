@@ -17,7 +17,7 @@ from tenants.requester import ACTING_AS, SEEN_AS, acting_entry, seen_as_entry
 
 logger = logging.getLogger(__name__)
 
-IMPERSONATES = "users:impersonate"
+IMPERSONATES = access.IMPERSONATES
 
 
 def see_as_role(*, session: SessionBase, role: Role, place: Chain | Branch | None, actor: User) -> None:
@@ -40,7 +40,8 @@ def see_as_role(*, session: SessionBase, role: Role, place: Chain | Branch | Non
 def act_as_person(*, session: SessionBase, user: User, reason: str, actor: User) -> None:
     """From now on, for 30 minutes, this session is that person's, but for what is theirs alone.
 
-    Raises `NotAllowed` unless `actor` may impersonate them and outranks them, for oneself and for a closed account;
+    Raises `NotAllowed` unless `actor` outranks them and may impersonate people wherever they hold something, for
+    oneself and for a closed account;
     `InvalidInput` without a reason. Told in the audit of every chain where the person holds something.
     """
     _require_plain(actor)
@@ -51,6 +52,8 @@ def act_as_person(*, session: SessionBase, user: User, reason: str, actor: User)
     if not access.may(actor, IMPERSONATES, user):
         raise NotAllowed
     access.require_rank(actor, user)
+    if not access.may_act_as(actor, user):
+        raise NotAllowed(_("They hold something where you may not act as other people."))
     if not reason.strip():
         raise InvalidInput(errors={"reason": [_("Say why, so that it can be understood later.")]})
     entry = acting_entry(user)

@@ -73,7 +73,7 @@ def test_whatever_is_done_is_told_with_who_was_behind(erin: Client, people: Peop
     given = {"role": "branch_manager", "place": f"branch:{people.branch.pk}"}
     assert erin.post(f"/control/people/{people.alice.pk}/grants", given | {"until": "2099-01-01"}).status_code == 302
 
-    entry = told("granted")[-1]
+    entry = told("changed")[-1]
     assert (entry.actor_id, entry.behind_id) == (people.bob.pk, people.erin.pk)
 
 
@@ -212,6 +212,7 @@ def test_nobody_acts_as_whom_they_do_not_outrank(people: People) -> None:
 def test_nobody_would_be_safe_without_ranks_control(people: People, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without ranks support becomes the platform's manager: the test above can fail."""
     monkeypatch.setattr("tenants.access.outranks", lambda actor, other: True)
+    monkeypatch.setattr("tenants.access.may_act_as", lambda actor, other: True)
     helper, client = make_user(), Client()
     Role.objects.filter(code="support").update(permissions=["users:view", "users:impersonate"])
     make_grant(user=helper, role="support")
@@ -220,6 +221,42 @@ def test_nobody_would_be_safe_without_ranks_control(people: People, monkeypatch:
     act(client, people.erin)
 
     assert client.get("/control/").wsgi_request.user == people.erin
+
+
+@pytest.fixture
+def chains_helper(people: People) -> Client:
+    """The browser of somebody who may act as whoever belongs to our chain."""
+    helper, client = make_user(), Client()
+    role = Role.objects.create(code="chain-helper", name="Helper", permissions=["users:view", "users:impersonate"])
+    Grant.objects.create(user=helper, role=role, chain=people.chain)
+    sign_in(client, helper)
+    return client
+
+
+def test_nobody_acts_as_a_customer_who_rents_elsewhere_too(people: People, chains_helper: Client) -> None:
+    make_grant(user=people.dora, role="customer", branch=people.branch)
+    theirs = make_grant(user=people.dora, role="customer", branch=people.strange_branch)
+
+    refused = act(chains_helper, people.dora)
+    theirs.delete()
+    begun = act(chains_helper, people.dora)
+    make_grant(user=people.dora, role="customer", branch=people.strange_branch)
+    ended = chains_helper.get("/me/")
+
+    assert (refused.status_code, begun.status_code) == (400, 302)
+    assert ended.wsgi_request.user != people.dora
+
+
+def test_nobody_would_be_kept_from_it_control(
+    people: People, chains_helper: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tenants.access.may_act_as", lambda actor, other: True)
+    for branch in (people.branch, people.strange_branch):
+        make_grant(user=people.dora, role="customer", branch=branch)
+
+    act(chains_helper, people.dora)
+
+    assert chains_helper.get("/me/").wsgi_request.user == people.dora
 
 
 @pytest.mark.parametrize(("who", "status"), [("alice", 403), ("bob", 403), ("dora", 404)])
