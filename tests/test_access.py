@@ -12,7 +12,7 @@ from carts.models import Cart, Rental
 from carts.tests.factories import make_cart, make_rental
 from tenants import access
 from tenants.enums import SHIPPED_PERMISSIONS, GrantScope, RoleCode
-from tenants.models import Branch, Chain, User
+from tenants.models import Branch, Chain, Grant, Role, User
 from tenants.reasons import ReasonKind
 from tenants.tests.factories import People, make_branch, make_chain, make_grant, make_people, make_user
 
@@ -219,6 +219,15 @@ def test_staff_are_those_with_a_role_on_the_platform(people: People, who: str, s
 
     assert (user.is_staff, access.is_manager(user)) == (staff, manager)
     assert user.is_superuser is (who == "erin")
+
+
+def test_everything_on_one_chain_is_not_everything(people: People) -> None:
+    role = Role.objects.create(code="owner", name="Owner", permissions=["*"])
+    owner = make_user()
+    make_grant(user=owner, role="support")
+    Grant.objects.create(user=owner, role=role, chain=people.chain)
+
+    assert (owner.is_staff, owner.is_superuser, owner.has_perm("admin.view_logentry")) == (True, False, False)
 
 
 @pytest.mark.django_db

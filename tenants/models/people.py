@@ -167,7 +167,7 @@ class User(AbstractBaseUser):
     @property
     def is_superuser(self) -> bool:
         """Holds every permission on the platform."""
-        return bool(self.may("*"))
+        return self.may_everywhere("*")
 
     def has_perm(self, perm: str, obj: object = None) -> bool:
         """Django's permissions (`app.action_model`) exist only for third-party admins (schedules): full access only."""
