@@ -8,7 +8,7 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from tenants.models import BrowserSession, Grant, User
+from tenants.models import BrowserSession, Grant, Invitation, Role, User
 from tenants.tests.factories import People, make_branch, make_grant, make_phone, make_user
 from tenants.tests.signing_in import sign_in
 
@@ -208,3 +208,61 @@ def test_branch_manager_can_not_take_what_the_chain_gave_above_them(shop: People
     assert [entry["grant"].branch for entry in shown] == [shop.branch]
     assert alice.post(f"{page_of(shop.bob)}/grants/{chain_grant.pk}/take").status_code == 404
     assert Grant.objects.filter(pk=chain_grant.pk).exists()
+
+
+def invite(people: People, many: int) -> None:
+    soon = timezone.now() + timedelta(days=3)
+    role = Role.objects.get(code="branch_manager")
+    Invitation.objects.bulk_create(
+        Invitation(
+            token_hash=f"{number:064}",
+            email=f"new-{number}@example.com",
+            role=role,
+            branch=people.branch,
+            expires_at=soon,
+        )
+        for number in range(many)
+    )
+
+
+def test_every_invitation_that_waits_is_listed(people: People) -> None:
+    invite(people, 26)
+
+    page = browser_of(people.alice).get(LIST)
+
+    assert len(page.context["invitations"]) == page.content.decode().count("/withdraw") == 26
+
+
+def test_list_says_when_there_are_more_invitations_than_it_shows(
+    people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tenants.views.people.MOST_INVITED", 2)
+    client = browser_of(people.alice)
+
+    for many, more in ((2, False), (3, True)):
+        Invitation.objects.all().delete()
+        invite(people, many)
+        page = client.get(LIST)
+        assert len(page.context["invitations"]) == 2
+        assert ("Only the newest are shown" in page.content.decode()) is more
+
+
+def test_whoever_takes_their_own_role_is_signed_out_and_told(people: People) -> None:
+    grant, client = people.alice.grants.get(), browser_of(people.alice)
+
+    taken = client.post(f"{page_of(people.alice)}/grants/{grant.pk}/take", follow=True)
+
+    assert taken.redirect_chain == [("/auth/sign-in", 302)]
+    assert "Your role is taken" in taken.content.decode()
+    assert not taken.wsgi_request.user.is_authenticated
+    assert not Grant.objects.filter(pk=grant.pk).exists()
+
+
+def test_whoever_takes_a_role_while_acting_as_its_holder_stays_signed_in(people: People) -> None:
+    grant, client = people.bob.grants.get(), browser_of(people.erin)
+    client.post(f"/auth/act-as/{people.bob.pk}", {"reason": "A call"})
+
+    taken = client.post(f"{page_of(people.bob)}/grants/{grant.pk}/take")
+
+    assert (taken.status_code, taken["Location"]) == (302, "/control/people")
+    assert client.get("/control/").wsgi_request.user in (people.erin, people.bob)

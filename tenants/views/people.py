@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
+from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.forms import Form
@@ -20,16 +21,16 @@ from core.exports import KINDS, Column, export_response
 from core.views import error_page, say
 from tenants import access, directory
 from tenants.directory import Wanted
-from tenants.enums import RoleCode
+from tenants.enums import NO_WAY_IN, RoleCode
 from tenants.models import Grant, Role, User
 from tenants.people_forms import GiveRoleForm, in_place, place_choices
 from tenants.services import grant_role, revoke_grant
-from tenants.services.acting import IMPERSONATES
 from tenants.services.audit import note_people_export
 from tenants.services.invitations import GIVES
 from tenants.services.people import home_of
 
 PAGE = 25
+MOST_INVITED = 200
 CHUNK = 500
 MOST_EXPORTED = 20_000
 STATES = ("open", "closed", "no-factor")
@@ -47,6 +48,7 @@ def person_list(request: HttpRequest) -> HttpResponse:
     page = Paginator(directory.people(asker, wanted), PAGE).get_page(request.GET.get("page"))
     contact = directory.contacts(asker, page)
     found = directory.places(asker, "grants:view")
+    invitations = list(directory.invitations_waiting(asker)[: MOST_INVITED + 1])
     context = {
         "page": page,
         "rows": [_row(person, contact) for person in page],
@@ -61,7 +63,8 @@ def person_list(request: HttpRequest) -> HttpResponse:
         ],
         "filters": request.GET.urlencode(),
         "narrowed": bool(wanted.search or wanted.role or wanted.place or wanted.state),
-        "invitations": directory.invitations_waiting(asker)[:PAGE],
+        "invitations": invitations[:MOST_INVITED],
+        "more_invited": len(invitations) > MOST_INVITED,
         "may_invite": access.may(asker, GIVES),
     }
     return render(request, "tenants/people.html", context)
@@ -183,10 +186,7 @@ def _person_page(request: HttpRequest, found: User, form: Form) -> HttpResponse:
         "itself": itself,
         "grants": [{"grant": grant, "may_take": _may_take(asker, grant)} for grant in shown.seen_grants],
         "may_give": access.may(asker, GIVES) and found.is_active,
-        "may_act": not itself
-        and found.is_active
-        and access.may(asker, IMPERSONATES, found)
-        and access.outranks(asker, found),
+        "may_act": not itself and found.is_active and access.may_act_as(asker, found),
         "may_explain": itself or access.may(asker, "grants:view"),
         "form": form,
     }
@@ -237,6 +237,11 @@ def grant_take(request: HttpRequest, user_id: UUID, grant_id: int) -> HttpRespon
         revoke_grant(grant=grant, actor=asker)
     except DomainError as error:
         return error_page(request, error)
+    own = user_id == access.person(getattr(request, "signed_in", asker)).pk
+    if own and grant.role.code not in NO_WAY_IN:
+        logout(request)  # every session of theirs has ended, this one too
+        messages.success(request, _("Your role is taken, and you are signed out everywhere."))
+        return redirect("account_login")
     messages.success(request, _("The role is taken. It does not count any more."))
     if directory.people_visible_to(asker).filter(pk=user_id).exists():
         return redirect("people:person-detail", user_id)
