@@ -13,16 +13,26 @@ from rest_framework.views import APIView
 
 from tenants.access import person
 from tenants.api.authentication import IsThemselves
+from tenants.api.proof import require_proof
 from tenants.models import PersonalToken
-from tenants.services.personal_tokens import create_personal_token, revoke_personal_token, tokens_of
+from tenants.services.personal_tokens import (
+    create_personal_token,
+    require_themselves,
+    revoke_personal_token,
+    tokens_of,
+)
 
 
 class PersonalTokenInput(serializers.Serializer[None]):
-    """Scopes are permissions `resource:action` that you hold; the end is at most a year away."""
+    """Scopes are permissions `resource:action` that you hold; the end is at most a year away.
+
+    `second_factor` is a code of your authenticator app or a recovery code, unless you gave one in the last ten minutes.
+    """
 
     name = serializers.CharField(max_length=80)
     scopes = serializers.ListField(child=serializers.CharField(max_length=60), min_length=1, max_length=50)
     expires_at = serializers.DateTimeField()
+    second_factor = serializers.CharField(max_length=32, required=False, allow_blank=True, default="")
 
 
 class PersonalTokenOutput(serializers.ModelSerializer[PersonalToken]):
@@ -60,10 +70,18 @@ class TokenListView(ListAPIView[PersonalToken]):
         request=PersonalTokenInput, responses={201: NewPersonalTokenOutput}, operation_id="token_create", tags=["auth"]
     )
     def post(self, request: Request) -> Response:
-        """Make a token for a program. It may never do more than you may, and dies with your account."""
-        data = PersonalTokenInput(data=request.data)
-        data.is_valid(raise_exception=True)
-        token, secret = create_personal_token(user=person(request.user), **data.validated_data)
+        """Make a token for a program. It may never do more than you may, and dies with your account.
+
+        `proof-required` (403): your sign-in is older than ten minutes. Send a code as `second_factor`; without a second
+        factor, sign in again.
+        """
+        serializer = PersonalTokenInput(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        data = dict(serializer.validated_data)
+        user = person(request.user)
+        require_themselves(user)
+        require_proof(request, second_factor=data.pop("second_factor"))
+        token, secret = create_personal_token(user=user, **data)
         return Response({**PersonalTokenOutput(token).data, "token": secret}, status=201)
 
 

@@ -15,11 +15,14 @@ from core.models import AuditEntry
 from tenants import access
 from tenants.models import Grant, PersonalToken, User
 from tenants.powers import Held, Powers
+from tenants.requester import RECENTLY
 from tenants.services import (
     create_personal_token,
     deactivate_person,
+    issue_tokens,
     personal_tokens,
     reactivate_person,
+    refresh_tokens,
     revoke_grant,
     revoke_personal_token,
     sign_out_everywhere,
@@ -30,8 +33,11 @@ from tenants.services.accounts import change_password
 from tenants.services.second_factor import reset_second_factor
 from tenants.services.sessions import SignedOut, issue_access_token
 from tenants.tests.api import client_of, problem
+from tenants.tests.authenticators import SECRET, code_of, give_app
 from tenants.tests.factories import People, make_grant, make_user
 from tenants.tests.signing_in import sign_in
+from tenants.tests.test_second_factor import age_proofs
+from tenants.tests.test_sessions import time_machine
 
 pytestmark = pytest.mark.django_db
 
@@ -350,10 +356,95 @@ def test_person_makes_lists_and_revokes_their_own(people: People) -> None:
     problem(client.delete(f"/api/auth/tokens/{key}"), 404)
 
 
-def test_session_with_a_second_factor_makes_one(people: People, client: Client) -> None:
-    sign_in(client, people.alice)
+def refused_for_lack_of_proof(client: Client, **fields: object) -> bool:
+    answer = post(client, **fields)
+    if answer.status_code == 201:
+        return False
+    problem(answer, 403)
+    assert answer.json()["type"] == "urn:cartwise:problem:proof-required"
+    return True
 
-    assert post(client).status_code == 201
+
+@pytest.mark.parametrize("owns_factor", [True, False])
+def test_session_makes_one_while_its_proof_is_fresh(people: People, client: Client, owns_factor: bool) -> None:
+    user = people.alice if owns_factor else people.dora
+    if owns_factor:
+        give_app(user)
+    sign_in(client, user, second_factor=owns_factor)
+
+    fresh = post(client, scopes=["rentals:view"])
+    age_proofs(client)
+
+    assert fresh.status_code == 201
+    assert refused_for_lack_of_proof(client, scopes=["rentals:view"])
+    assert PersonalToken.objects.count() == 1
+
+
+def test_session_makes_one_without_its_second_factor_as_little_as_the_page_does(people: People, client: Client) -> None:
+    give_app(people.dora)
+    sign_in(client, people.dora, second_factor=False)
+
+    assert refused_for_lack_of_proof(client, scopes=["rentals:view"])
+
+
+@pytest.fixture(params=["alone", "family", "refreshed"])
+def old_token(request: pytest.FixtureRequest, people: People) -> str:
+    """An access token of alice's, who gave her factor 11 minutes ago."""
+    give_app(people.alice)
+    with time_machine(RECENTLY + timedelta(minutes=1)):
+        pair = issue_tokens(people.alice, second_factor=True)
+        alone = issue_access_token(people.alice, second_factor=True)
+    if request.param == "refreshed":
+        pair = refresh_tokens(refresh=pair.refresh)
+    return alone if request.param == "alone" else pair.access
+
+
+def test_access_token_of_an_old_sign_in_makes_one_with_a_code_only(people: People, old_token: str) -> None:
+    client = using(old_token)
+
+    without = refused_for_lack_of_proof(client)
+    wrong = problem(post(client, second_factor="000000"), 400)
+    code = code_of(SECRET)
+    given = post(client, second_factor=code)
+    again = problem(post(client, second_factor=code), 400)
+
+    assert (without, set(wrong), given.status_code, set(again)) == (True, {"second_factor"}, 201, {"second_factor"})
+    assert PersonalToken.objects.count() == 1
+
+
+def test_access_token_of_an_old_sign_in_makes_one_with_a_code_only_control(
+    people: People, old_token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever found a token of an hour would have a key for a year."""
+    monkeypatch.setattr("tenants.api.tokens.require_proof", lambda request, **given: None)
+
+    assert post(using(old_token)).status_code == 201
+
+
+def test_access_token_of_a_sign_in_a_moment_ago_makes_one(people: People) -> None:
+    give_app(people.alice)
+    pair = issue_tokens(people.alice, second_factor=True)
+    renewed = refresh_tokens(refresh=pair.refresh)
+
+    assert post(using(renewed.access)).status_code == 201
+
+
+def test_customer_without_a_second_factor_signs_in_again(people: People) -> None:
+    with time_machine(RECENTLY + timedelta(minutes=1)):
+        old = issue_tokens(people.dora, second_factor=False).access
+    new = issue_tokens(people.dora, second_factor=False).access
+
+    assert refused_for_lack_of_proof(using(old), scopes=["rentals:view"])
+    assert post(using(new), scopes=["rentals:view"]).status_code == 201
+
+
+def test_customer_with_a_second_factor_gives_it(people: People) -> None:
+    """Signed in by phone a moment ago, which asks for none."""
+    secret = give_app(people.dora)
+    client = using(issue_tokens(people.dora, second_factor=False).access)
+
+    assert refused_for_lack_of_proof(client, scopes=["rentals:view"])
+    assert post(client, scopes=["rentals:view"], second_factor=code_of(secret)).status_code == 201
 
 
 def test_staff_token_without_a_second_factor_makes_none(people: People) -> None:
