@@ -1,7 +1,8 @@
 """Whose address a request comes from.
 
 Only `X-Forwarded-For` is read, and only as far as proxies named in `TRUSTED_PROXIES` wrote it: each appends the peer it
-saw, so the list is walked from its end. `CF-Connecting-IP` and the like are the client's to write wherever somebody
+saw, so the list is walked from its end. Whether they were reached by https is believed of the same proxies alone
+(`X-Forwarded-Proto`). `CF-Connecting-IP` and the like are the client's to write wherever somebody
 reaches us past that proxy, and are not believed.
 """
 
@@ -19,11 +20,18 @@ IPV6_CLIENT_PREFIX = 64
 IPV4_SITE_PREFIX, IPV6_SITE_PREFIX = 24, 48
 # A longer chain of proxies is somebody's invention.
 _MOST_HOPS = 20
+_SCHEME = "HTTP_X_FORWARDED_PROTO"
 
 
 def client_address(request: HttpRequest) -> str:
     """The client's IP address; what the server called the peer where that is none (a Unix socket's is empty)."""
     return _behind_proxies(request.META.get("REMOTE_ADDR", ""), request.headers.get("X-Forwarded-For", ""))
+
+
+def forget_scheme_of_strangers(request: HttpRequest) -> None:
+    """Drop an `X-Forwarded-Proto` that no trusted proxy sent, before anybody asks whether the request is secure."""
+    if _SCHEME in request.META and not _is_trusted(_parse(request.META.get("REMOTE_ADDR", ""))):
+        del request.META[_SCHEME]
 
 
 def network_of(address: str) -> str:
@@ -49,13 +57,16 @@ def networks(entries: tuple[str, ...]) -> tuple[Network, ...]:
     return tuple(ip_network(entry) for entry in entries)
 
 
+def _is_trusted(address: Address | None) -> bool:
+    return address is not None and any(address in network for network in networks(tuple(settings.TRUSTED_PROXIES)))
+
+
 def _behind_proxies(peer: str, forwarded: str) -> str:
-    trusted = networks(tuple(settings.TRUSTED_PROXIES))
     address = _parse(peer)
     if address is None:
         return peer
-    for hop in reversed(forwarded.split(",")[-_MOST_HOPS:]) if trusted else ():
-        if not any(address in network for network in trusted):
+    for hop in reversed(forwarded.split(",")[-_MOST_HOPS:]):
+        if not _is_trusted(address):
             break
         if not hop.strip():
             continue

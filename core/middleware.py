@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import get_language_from_request, override
 from django.utils.translation import gettext_lazy as _
 
+from core.addresses import forget_scheme_of_strangers
 from core.errors import DomainError, InvalidInput, NotFound, TooLarge
 from core.request_id import current_request_id
 from core.views import refuse
@@ -21,6 +22,17 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9-]{8,64}")
 _SOURCES = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'self'; frame-ancestors 'none'"
 # The admin's theme runs Alpine.js, which compiles the expressions it finds in attributes.
 _ADMIN_SOURCES = f"{_SOURCES}; script-src 'self' 'unsafe-eval'"
+
+
+class ProxiesMiddleware:
+    """Before all others: nobody but a trusted proxy says by what scheme it was reached."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        forget_scheme_of_strangers(request)
+        return self.get_response(request)
 
 
 class RequestIdMiddleware:

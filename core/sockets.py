@@ -7,6 +7,8 @@ from typing import Any
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest
 
+from core.addresses import forget_scheme_of_strangers
+
 Application = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
 _SCHEMES = {"ws": "http", "wss": "https"}
 
@@ -14,7 +16,9 @@ _SCHEMES = {"ws": "http", "wss": "https"}
 def request_of(scope: dict[str, Any]) -> HttpRequest:
     """The request that asks for a websocket, to be judged like any other."""
     scheme = _SCHEMES.get(scope.get("scheme", "ws"), "http")
-    return ASGIRequest({**scope, "method": "GET", "scheme": scheme}, BytesIO())
+    request = ASGIRequest({**scope, "method": "GET", "scheme": scheme}, BytesIO())
+    forget_scheme_of_strangers(request)
+    return request
 
 
 async def deny(scope: dict[str, Any], receive: Any, send: Any, *, status: int, retry_after: int | None = None) -> None:

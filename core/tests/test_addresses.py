@@ -1,7 +1,7 @@
 """Whose address a request comes from, whatever the client writes into its headers."""
 
 import pytest
-from django.test import RequestFactory
+from django.test import Client, RequestFactory
 from pytest_django import Settings
 
 from core.addresses import client_address, network_of, site_of
@@ -61,6 +61,19 @@ def test_even_of_a_proxy_only_one_header_is_read(settings: Settings, name: str) 
     headers = {name: "1.1.1.1", "X-Forwarded-For": "198.51.100.1"}
 
     assert client_address(RequestFactory().get("/", REMOTE_ADDR="10.0.0.1", headers=headers)) == "198.51.100.1"
+
+
+@pytest.mark.parametrize(("peer", "redirected"), [("10.0.0.1", False), ("203.0.113.9", True), ("", True)])
+def test_scheme_is_believed_of_trusted_proxies_alone(
+    client: Client, settings: Settings, peer: str, redirected: bool
+) -> None:
+    settings.TRUSTED_PROXIES = PROXIES
+    settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    settings.SECURE_SSL_REDIRECT = True
+
+    answer = client.get("/healthz", headers={"X-Forwarded-Proto": "https"}, REMOTE_ADDR=peer)
+
+    assert (answer.status_code == 301) == redirected
 
 
 def test_websocket_is_judged_as_a_request_is(settings: Settings) -> None:

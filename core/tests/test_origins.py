@@ -206,10 +206,10 @@ async def accepts(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "websocket.accept"})
 
 
-async def is_opened(**sent: str) -> bool:
+async def is_opened(peer: str = "192.0.2.1", **sent: str) -> bool:
     headers = [(name.lower().encode(), value.encode()) for name, value in sent.items()]
     browser = ApplicationCommunicator(
-        SocketOrigins(accepts), {"type": "websocket", "path": "/ws/me", "headers": headers}
+        SocketOrigins(accepts), {"type": "websocket", "path": "/ws/me", "headers": headers, "client": [peer, 1]}
     )
     await browser.send_input({"type": "websocket.connect"})
     told: str = (await browser.receive_output(5))["type"]
@@ -245,7 +245,9 @@ async def test_websocket_of_a_foreign_host_is_refused() -> None:
 
 async def test_websocket_behind_a_proxy_that_speaks_tls_is_ours(settings: Settings) -> None:
     settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    settings.TRUSTED_PROXIES = ["10.0.0.0/8"]
     sent = {"Host": "testserver", "Origin": "https://testserver"}
 
-    assert await is_opened(**sent, **{"X-Forwarded-Proto": "https"})
-    assert not await is_opened(**sent)
+    assert await is_opened("10.0.0.1", **sent, **{"X-Forwarded-Proto": "https"})
+    assert not await is_opened("10.0.0.1", **sent)
+    assert not await is_opened(**sent, **{"X-Forwarded-Proto": "https"})
