@@ -41,7 +41,7 @@ def shop() -> tuple[People, Cart]:
 
 def end_grant(user: User) -> None:
     Grant.objects.filter(user=user).delete()
-    end_access(user.pk)
+    end_access(user.pk, actor="test")
 
 
 def end_sessions(user: User) -> None:

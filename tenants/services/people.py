@@ -1,11 +1,13 @@
 """People and their grants. Nobody gives, takes or takes over more than they hold."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from allauth.account.models import EmailAddress
 from allauth.socialaccount.models import SocialAccount
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -50,7 +52,7 @@ def create_person(*, email: str | None, phone: str | None, name: str, language: 
 
 
 def update_person(*, user: User, email: str | None, phone: str | None, name: str, language: str, actor: User) -> User:
-    """Change what a person is known by, which is how they sign in. `phone` is E.164.
+    """Change what a person is known by, which is how they sign in. `phone` is E.164. Another one ends their sessions.
 
     Raises `InvalidInput`, and `NotAllowed` when the person outranks `actor` or is erased.
     """
@@ -58,10 +60,16 @@ def update_person(*, user: User, email: str | None, phone: str | None, name: str
     if user.erased_at:
         raise NotAllowed(_("This person is erased and stays so."))
     with transaction.atomic():
+        # As it is stored: a form may have written the new values into `user` already.
+        before = User.objects.select_for_update(no_key=True).get(pk=user.pk)
         saved = save_row(user, changes=_known_by(email, phone, name, language), actor=actor)
-        # Whoever read the old address, or came by it from Google, no longer signs in as this person.
-        if EmailAddress.objects.filter(user=user).exclude(email=saved.email or "").delete()[0]:
-            SocialAccount.objects.filter(user=user).delete()
+        # Whoever read the old address, or came by it from Google, or has the old number, is this person no longer.
+        replaced = EmailAddress.objects.filter(user=user).exclude(email=saved.email or "").delete()[0]
+        if replaced and SocialAccount.objects.filter(user=user).delete()[0]:
+            note("Google unlinked", user, actor=actor)
+        if (before.email, before.phone) != (saved.email, saved.phone):
+            sign_out_everywhere(user.pk)
+            saved.refresh_from_db(fields=["token_version"])
     return saved
 
 
@@ -83,17 +91,19 @@ def update_profile(*, user: User, name: str, language: str) -> User:
 def deactivate_person(*, user: User, actor: User) -> None:
     """Close an account: sessions, tokens and links end at once, and for good. Closed already: nothing happens.
 
-    Raises `NotAllowed` for one's own account and when the person outranks `actor`.
+    Raises `NotAllowed` for one's own account, for the last manager's and when the person outranks `actor`.
     """
     access.require_rank(actor, user)
     if actor.pk == user.pk:
         raise NotAllowed(_("You can't close your own account."))
     with transaction.atomic():
+        hold_person(user.pk)
+        require_another_manager(user.pk)
         open_row = User.objects.filter(pk=user.pk, is_active=True)
         if open_row.update(is_active=False):
             _note_account(user, "open", "closed", actor)
             audit.record("account closed", user, actor=actor, place=home_of(user))
-            end_access(user.pk)
+            end_access(user.pk, actor=actor)
             SignInLink.objects.filter(user=user, used_at__isnull=True).delete()
 
 
@@ -119,9 +129,10 @@ def grant_role(
     expires_at: datetime | None = None,
     actor: User | None = None,
 ) -> Grant:
-    """Give a role where it can be given, until `expires_at` or for good. The same grant twice is one: the later end.
+    """Give a role where it can be given, until `expires_at` or for good. Given again, it ends as said the last time.
 
-    Raises `InvalidInput`, and `NotAllowed` for a role that may do more there than `actor`; None is the product itself.
+    Raises `InvalidInput`, and `NotAllowed` for a role that may do more there than `actor` (None is the product itself)
+    and for an end of the last manager's. Locks the person.
     """
     row = Role.objects.get(code=role)
     grant = Grant(user=user, role=row, chain=chain, branch=branch)
@@ -130,17 +141,31 @@ def grant_role(
         raise InvalidInput(errors={"role": [_("This role can't be given there.")]})
     if actor is not None:
         require_may_give(actor, row, branch or chain)
-    kept, created = Grant.objects.get_or_create(
+    hold_person(user.pk)
+    rows = Grant.objects.select_for_update(of=("self",))
+    kept, created = rows.get_or_create(
         user=user, role=row, chain=chain, branch=branch, defaults={"expires_at": expires_at}
     )
-    if not created and kept.expires_at == expires_at:
+    if created:
+        note("granted", kept, actor=actor, **_told(kept))
+    elif kept.expires_at == expires_at:
         return kept
-    if not created:
-        kept.expires_at = expires_at
-        kept.save(update_fields=["expires_at"])
+    else:
+        _change_end(kept, expires_at, actor)
     access.rights_changed(user.pk)
-    note("granted", kept, actor=actor, user=str(user.pk), role=role)
     return kept
+
+
+def _change_end(grant: Grant, expires_at: datetime | None, actor: User | None) -> None:
+    if expires_at and grant.role.code == RoleCode.MANAGER:
+        require_another_manager(grant.user_id)
+    before, grant.expires_at = grant.expires_at, expires_at
+    grant.save(update_fields=["expires_at"])
+    audit.record("changed", grant, actor=actor, before={"expires_at": before}, after=_told(grant))
+
+
+def _told(grant: Grant) -> dict[str, Any]:
+    return {"user": str(grant.user_id), "role": grant.role.code, "expires_at": grant.expires_at}
 
 
 def require_may_give(actor: User, role: Role, place: Chain | Branch | None) -> None:
@@ -154,17 +179,63 @@ def require_may_give(actor: User, role: Role, place: Chain | Branch | None) -> N
 def revoke_grant(*, grant: Grant, actor: User) -> None:
     """Take a role from somebody; what it allowed ends with their next request. Support access ends with its grant.
 
-    Raises `NotAllowed` for a role that may do more there than `actor`.
+    Taken already: nothing happens. Raises `NotAllowed` for a role that may do more there than `actor`, and for the last manager's. Locks the person.
     """
     if not access.holds_all(actor, grant.role.permissions, grant.branch or grant.chain):
         raise NotAllowed(_("You can't take a role that may do more than you may."))
     with transaction.atomic():
-        SupportAccess.objects.filter(grant=grant, ended_at__isnull=True).update(ended_at=timezone.now())
-        delete_row(grant, actor=actor)
-        end_access(grant.user_id, back_office=_is_way_in(grant))
+        hold_person(grant.user_id)
+        if not Grant.objects.filter(pk=grant.pk).exists():
+            return
+        if grant.role.code == RoleCode.MANAGER:
+            require_another_manager(grant.user_id)
+        _take_grant(grant, actor)
 
 
-def end_access(user_id: UUID, *, back_office: bool = True) -> None:
+@transaction.atomic
+def take_grants_of(*, chain: Chain, actor: object) -> None:
+    """Take every role anybody has in a chain that is to be no more; `actor` may do so. Locks the people."""
+    for grant in Grant.objects.filter(chain=chain).select_related("role").order_by("user", "pk"):
+        hold_person(grant.user_id)
+        _take_grant(grant, actor)
+
+
+def _take_grant(grant: Grant, actor: object) -> None:
+    now = timezone.now()
+    # A grant that ran out and was given again before the clock took it is that of older accesses too.
+    open_rows = SupportAccess.objects.filter(grant=grant, ended_at__isnull=True, ends_at__gt=now)
+    for opened in open_rows.select_for_update():
+        close_support_access(opened=opened, actor=actor)
+    delete_row(grant, actor=actor)
+    end_access(grant.user_id, actor=actor, back_office=_is_way_in(grant))
+
+
+def close_support_access(*, opened: SupportAccess, actor: object) -> None:
+    """Note that it is over from now on, and who ended it. It is in force and locked; its grant goes with it."""
+    opened.ended_at = timezone.now()
+    opened.save(update_fields=["ended_at"])
+    note("support access ended", opened, actor=actor, staff=str(opened.staff_id))
+
+
+def hold_person(user_id: UUID) -> None:
+    """Lock a person's row until the transaction ends: whoever changes what they hold does so before all else."""
+    User.objects.select_for_update(no_key=True).filter(pk=user_id).values_list("pk").first()
+
+
+def require_another_manager(user_id: UUID) -> None:
+    """Raise `NotAllowed` unless somebody else manages the platform for good, where this person manages it.
+
+    Locks the role: of two who go at once one stays. The person is locked before.
+    """
+    Role.objects.select_for_update(no_key=True).filter(code=RoleCode.MANAGER).first()
+    in_force = Q(expires_at__isnull=True) | Q(expires_at__gt=timezone.now())
+    managers = Grant.objects.filter(role__code=RoleCode.MANAGER, chain=None, branch=None, user__is_active=True)
+    lasting = managers.filter(expires_at__isnull=True).exclude(user=user_id)
+    if managers.filter(in_force, user=user_id).exists() and not lasting.exists():
+        raise NotAllowed(_("This is the last manager. Make somebody else a manager first."))
+
+
+def end_access(user_id: UUID, *, actor: object, back_office: bool = True) -> None:
     """What somebody could do changes now; of the back office, whoever is signed in as them is signed out everywhere.
 
     Their programs are, too: personal tokens end.
@@ -172,7 +243,7 @@ def end_access(user_id: UUID, *, back_office: bool = True) -> None:
     access.rights_changed(user_id)
     if back_office:
         sign_out_everywhere(user_id)
-        end_personal_tokens(user_id)
+        end_personal_tokens(user_id, actor=actor)
 
 
 def sweep_expired_grants() -> int:
@@ -180,9 +251,10 @@ def sweep_expired_grants() -> int:
     ended = 0
     for grant in Grant.objects.filter(expires_at__lte=timezone.now()).select_related("role", "branch"):
         with transaction.atomic():
+            hold_person(grant.user_id)
             if Grant.objects.filter(pk=grant.pk, expires_at__lte=timezone.now()).delete()[0]:
                 note("ran out", grant, actor="clock", user=str(grant.user_id), role=grant.role.code)
-                end_access(grant.user_id, back_office=_is_way_in(grant))
+                end_access(grant.user_id, actor="clock", back_office=_is_way_in(grant))
                 ended += 1
     return ended
 

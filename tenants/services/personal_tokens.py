@@ -75,9 +75,14 @@ def revoke_personal_token(*, token: PersonalToken, actor: User) -> None:
             note("revoked", token, actor=actor)
 
 
-def end_personal_tokens(user_id: UUID) -> None:
-    """Revoke all of a person's: what they leaned on is gone, a right or a second factor. One query."""
-    PersonalToken.objects.filter(user=user_id, revoked_at__isnull=True).update(revoked_at=timezone.now())
+@transaction.atomic
+def end_personal_tokens(user_id: UUID, *, actor: object) -> None:
+    """Revoke all of a person's: what they leaned on is gone, a right or a second factor. One query where none is."""
+    now = timezone.now()
+    rows = PersonalToken.objects.filter(user=user_id, revoked_at__isnull=True, expires_at__gt=now)
+    for token in rows.select_for_update():
+        PersonalToken.objects.filter(pk=token.pk).update(revoked_at=now)
+        note("revoked", token, actor=actor)
 
 
 def user_of_personal_token(secret: str) -> User | None:

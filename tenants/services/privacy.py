@@ -10,16 +10,17 @@ from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from core import audit, privacy
-from core.errors import NotAllowed, Unavailable
+from core.errors import Unavailable
 from core.models import StateChange
 from tenants import access
-from tenants.enums import Languages, RoleCode
-from tenants.models import Erasure, Grant, Role, SupportAccess, User
+from tenants.enums import Languages
+from tenants.models import Erasure, SupportAccess, User
+from tenants.services.people import close_support_access, require_another_manager
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ def erase_person(*, user: User, actor: User | str) -> None:
             return
         if isinstance(actor, User):
             access.require_rank(actor, row)
-        _require_another_manager(row)
+        require_another_manager(row.pk)
         privacy.require_erasable(row)
         _forget(row, actor)
         write_journal(row.pk)
@@ -120,7 +121,8 @@ def _forget(row: User, actor: User | str) -> None:
     """Every row about them as its model says; then nobody comes in as this person again."""
     now = timezone.now()
     came_back = row.erased_at is None
-    SupportAccess.objects.filter(staff=row, ended_at__isnull=True, ends_at__gt=now).update(ended_at=now)
+    for opened in SupportAccess.objects.select_for_update().filter(staff=row, ended_at__isnull=True, ends_at__gt=now):
+        close_support_access(opened=opened, actor=actor)
     User.objects.filter(pk=row.pk).update(
         erased_at=row.erased_at or now,
         is_active=False,
@@ -143,18 +145,3 @@ def _forget(row: User, actor: User | str) -> None:
             to_state="erased",
             actor=str(actor.pk if isinstance(actor, User) else actor),
         )
-
-
-def _require_another_manager(user: User) -> None:
-    """Raise `NotAllowed` for the last one who may do everything. Locks the role: of two at once one stays."""
-    Role.objects.select_for_update(no_key=True).filter(code=RoleCode.MANAGER).first()
-    now = timezone.now()
-    managers = Grant.objects.filter(
-        Q(expires_at__isnull=True) | Q(expires_at__gt=now),
-        role__code=RoleCode.MANAGER,
-        chain__isnull=True,
-        branch__isnull=True,
-        user__is_active=True,
-    )
-    if managers.filter(user=user).exists() and not managers.exclude(user=user).exists():
-        raise NotAllowed(_("This is the last manager. Make somebody else a manager first."))

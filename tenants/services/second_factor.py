@@ -62,6 +62,8 @@ def use_code(*, user: User, code: str, address: str) -> Authenticator:
                 is_app = row.type == Authenticator.Type.TOTP
                 if _use_step(row, digits) if is_app else row.wrap().validate_code(digits):
                     row.record_usage()
+                    if not is_app:
+                        note("recovery code used", user, actor=user)
                     return row
     except SecretUnreadable:
         logger.exception("a second factor can't be read", extra={"user": str(user.pk)})
@@ -164,7 +166,7 @@ def reset_second_factor(*, user: User, actor: User) -> None:
         raise NotAllowed(_("You can't reset your own second factor. Change it on the page about your security."))
     User.objects.select_for_update(no_key=True).get(pk=user.pk)
     Authenticator.objects.filter(user=user).delete()
-    end_access(user.pk)
+    end_access(user.pk, actor=actor)
     note("second factor reset", user, actor=actor)
 
 

@@ -2,11 +2,13 @@
 
 from typing import Any
 
+from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
 from core.errors import NotAllowed
 from core.rows import delete_row, save_row
 from tenants.models import Branch, Chain
+from tenants.services.people import take_grants_of
 
 # Levels of every MQTT topic below them: a device keeps speaking on those it was told.
 _BRANCH_KEYS = frozenset({"chain", "code"})
@@ -25,8 +27,13 @@ def update_chain(*, chain: Chain, actor: object = "", **fields: Any) -> Chain:
 
 
 def delete_chain(*, chain: Chain, actor: object = "") -> None:
-    """Delete a chain that has no branches; with branches it can only be set inactive."""
-    delete_row(chain, actor=actor, when_used=_("This chain has branches. Set it inactive instead."))
+    """Delete a chain that has no branches; with branches it can only be set inactive.
+
+    Every role somebody has there is taken, and told of in the audit, before it goes.
+    """
+    with transaction.atomic():
+        take_grants_of(chain=chain, actor=actor)
+        delete_row(chain, actor=actor, when_used=_("This chain has branches. Set it inactive instead."))
 
 
 def create_branch(*, actor: object = "", **fields: Any) -> Branch:

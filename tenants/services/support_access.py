@@ -12,7 +12,7 @@ from core.rows import note
 from tenants import access
 from tenants.enums import RoleCode
 from tenants.models import Chain, Grant, SupportAccess, User
-from tenants.services.people import grant_role
+from tenants.services.people import close_support_access, grant_role, hold_person
 
 SHORTEST = timedelta(minutes=15)
 LONGEST = timedelta(hours=8)
@@ -55,14 +55,13 @@ def end_support_access(*, opened: SupportAccess, actor: User) -> None:
     if opened.staff_id != actor.pk and not access.may(actor, ENDS, opened):
         raise NotAllowed
     with transaction.atomic():
+        hold_person(opened.staff_id)
         row = SupportAccess.objects.select_for_update().get(pk=opened.pk)
         if not row.in_force:
             return
         Grant.objects.filter(user=row.staff_id, chain=row.chain_id, role__code=RoleCode.SUPPORT_ACCESS).delete()
         access.rights_changed(row.staff_id)
-        row.ended_at = timezone.now()
-        row.save(update_fields=["ended_at"])
-        note("support access ended", row, actor=actor, staff=str(row.staff_id))
+        close_support_access(opened=row, actor=actor)
 
 
 def open_accesses(now: datetime) -> QuerySet[SupportAccess]:

@@ -9,6 +9,7 @@ from django.db.models import F, QuerySet
 from django.test import Client
 from django.utils import timezone
 
+from core.models import AuditEntry
 from core.tests.race import lock_no_rows, race, race_each
 from core.tokens import sign
 from tenants.models import RefreshToken, User
@@ -316,6 +317,7 @@ def test_refresh_token_that_comes_twice_ends_its_family_and_no_other() -> None:
     assert refresh(stolen.refresh) is None
     assert refresh(successor.refresh) is None
     assert refresh(other_phone.refresh) is not None
+    assert AuditEntry.objects.values_list("action", "entity_id").get() == ("refresh token came twice", str(user.pk))
 
 
 @pytest.mark.django_db(transaction=True)
