@@ -46,9 +46,8 @@ def invite_person(
     _take(actor, email)
     token = secrets.token_urlsafe(32)
     with transaction.atomic(durable=True):
-        waiting(Invitation.objects.filter(email=email.lower(), role=role, chain=chain, branch=branch)).update(
-            withdrawn_at=timezone.now()
-        )
+        for earlier in waiting(Invitation.objects.filter(email=email.lower(), role=role, chain=chain, branch=branch)):
+            _withdraw(earlier, actor)
         changes = {"email": email.lower(), "name": name, "token_hash": _hash(token), "expires_at": _end()}
         save_row(invitation, changes=changes, actor=actor)
     _send(invitation, token, actor)
@@ -78,9 +77,7 @@ def withdraw_invitation(*, invitation: Invitation, actor: User) -> None:
     """Its link stops working. Accepted or withdrawn already: nothing happens. Raises `NotAllowed`."""
     _require_may_invite(actor, invitation)
     with transaction.atomic():
-        open_row = Invitation.objects.filter(pk=invitation.pk, accepted_at__isnull=True, withdrawn_at__isnull=True)
-        if open_row.update(withdrawn_at=timezone.now()):
-            note("withdrawn", invitation, actor=actor)
+        _withdraw(invitation, actor)
 
 
 def invitation_of(token: str) -> Invitation:
@@ -99,9 +96,10 @@ def account_of(invitation: Invitation) -> User | None:
 
 
 @transaction.atomic
-def accept_invitation(*, token: str, user: User | None) -> tuple[User, Grant]:
+def accept_invitation(*, token: str, user: User | None, gave_password: bool = False) -> tuple[User, Grant]:
     """Give the role to `user`; without one, to a new account of whoever reads that mail, which proves the address.
 
+    Unless `gave_password` says that they came in by it, a password from before that is forgotten (`prove_address`).
     Once; locks the invitation. Raises `InvalidInput` for a spent link, `NotAllowed` for another address than the
     invited, for a closed account, and when who invited may not give that role any more.
     """
@@ -116,7 +114,7 @@ def accept_invitation(*, token: str, user: User | None) -> tuple[User, Grant]:
         raise NotAllowed(_("This invitation is for another address than yours."))
     if row.invited_by is None:
         raise _inviter_gone()
-    prove_address(user=person, email=row.email, keep_password=user is not None)
+    prove_address(user=person, email=row.email, keep_password=gave_password)
     try:
         _require_may_invite(row.invited_by, row)
         grant = grant_role(user=person, role=row.role.code, chain=row.chain, branch=row.branch, actor=row.invited_by)
@@ -137,6 +135,12 @@ def _require_may_invite(actor: User, invitation: Invitation) -> None:
     everywhere = access.reach(actor, GIVES).everywhere
     if not (everywhere or (place is not None and access.may(actor, GIVES, place))):
         raise NotAllowed(_("You can't invite people there."))
+
+
+def _withdraw(invitation: Invitation, actor: User) -> None:
+    open_row = Invitation.objects.filter(pk=invitation.pk, accepted_at__isnull=True, withdrawn_at__isnull=True)
+    if open_row.update(withdrawn_at=timezone.now()):
+        note("withdrawn", invitation, actor=actor)
 
 
 def _take(actor: User, email: str) -> None:

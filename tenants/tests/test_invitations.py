@@ -123,6 +123,18 @@ def test_spent_links_look_the_same(people: People, how: str) -> None:
     assert not User.objects.filter(email=ADDRESS).exists()
 
 
+def test_second_invitation_withdraws_the_first_and_says_so(people: People) -> None:
+    first = invited(people)
+    other = invited(people, email="somebody.else@example.com")
+
+    invited(people)
+
+    assert [row.entity_id for row in AuditEntry.objects.filter(action="withdrawn")] == [str(first.pk)]
+    assert list(Invitation.objects.filter(withdrawn_at__isnull=False)) == [first]
+    other.refresh_from_db()
+    assert other.withdrawn_at is None
+
+
 def test_sent_again_works_with_the_new_link(people: People) -> None:
     invitation = invited(people)
     resend_invitation(invitation=invitation, actor=people.bob)
@@ -283,6 +295,21 @@ def test_pages_invite_and_withdraw_in_ones_own_places(people: People) -> None:
 
     invitation.refresh_from_db()
     assert invitation.withdrawn_at is not None
+
+
+@pytest.mark.parametrize(("method", "stays"), [("link", False), ("cloudflare_access", False), ("password", True)])
+def test_strangers_password_is_forgotten_unless_it_was_given(people: People, method: str, stays: bool) -> None:
+    """Somebody signed up with the invited address; its owner came in another way and accepts."""
+    user = make_user(email=ADDRESS, password="the stranger's own")
+    browser = Client()
+    sign_in(browser, user, second_factor=False, method=method)
+    invited(people)
+
+    browser.post(f"/auth/invitation/{token_in_mail()}")
+
+    user.refresh_from_db()
+    assert user.grants.exists()
+    assert user.has_usable_password() is stays
 
 
 def _race_to_accept(times: int) -> tuple[list[Any], User]:
