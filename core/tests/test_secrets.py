@@ -204,7 +204,7 @@ def test_value_in_another_column_is_refused(vault: Any) -> None:
     "lookup", ["seed", "seed__in", "seed__contains", "seed__startswith", "seed__gt", "seed__regex"]
 )
 def test_value_can_not_be_looked_for(vault: Any, lookup: str) -> None:
-    with pytest.raises((FieldError, TypeError, NotImplementedError)):
+    with pytest.raises(FieldError, match="Unsupported lookup"):
         vault.objects.filter(**{lookup: [SECRET] if lookup.endswith("in") else SECRET}).exists()
 
 
