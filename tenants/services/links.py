@@ -32,9 +32,12 @@ def use_sign_in_link(*, token: str) -> SignInLink:
     """Use the link up and answer whose it was. Raises `InvalidInput`; of two at once one gets in."""
     now = timezone.now()
     alive = SignInLink.objects.filter(token_hash=_hash(token), used_at__isnull=True, expires_at__gt=now)
-    if not alive.update(used_at=now):
-        raise InvalidInput(_("This sign-in link was used before or is too old. Ask for a new one."))
-    return SignInLink.objects.select_related("user").get(token_hash=_hash(token))
+    with transaction.atomic():
+        if not alive.update(used_at=now):
+            raise InvalidInput(_("This sign-in link was used before or is too old. Ask for a new one."))
+        link = SignInLink.objects.select_related("user").get(token_hash=_hash(token))
+        audit.record("sign-in link used", link.user, actor=link.user, place=home_of(link.user))
+    return link
 
 
 def forget_old_links() -> int:

@@ -6,6 +6,7 @@ from django.test import Client
 from django.utils import timezone
 
 from core.errors import InvalidInput
+from core.models import AuditEntry
 from core.tests.race import race
 from tenants.models import SignInLink, User
 from tenants.services import create_sign_in_link, use_sign_in_link
@@ -35,6 +36,8 @@ def test_link_signs_its_person_in_once(people: People, client: Client) -> None:
     first = client.post(f"/auth/link/{token}")
     again = Client().post(f"/auth/link/{token}")
 
+    told = AuditEntry.objects.filter(action="sign-in link used").values_list("actor_id", "branch_id")
+    assert list(told) == [(people.alice.pk, people.branch.pk)]
     assert (first.status_code, first["Location"]) == (302, "/me/")
     assert client.session["_auth_user_id"] == str(people.alice.pk)
     assert (again.status_code, again.cookies.get("sessionid")) == (400, None)
