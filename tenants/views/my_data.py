@@ -82,8 +82,4 @@ def as_file(person: User, *, actor: User) -> ExportResponse:
 
 
 def _missing(request: HttpRequest) -> Missing | None:
-    """Whoever has nothing but a phone proves it by a code a moment ago; everybody else as for their own sign-in."""
-    user = access.person(request.user)
-    if access.is_trusted(user) or user.has_usable_password() or owns_second_factor(user):
-        return missing_proof(request.session, user)
-    return None if methods_of(request.session, user, within=RECENTLY) else Missing.SIGN_IN
+    return missing_proof(request.session, access.person(request.user), phone_counts=True)
