@@ -14,13 +14,12 @@ class TenantsConfig(AppConfig):
     def ready(self) -> None:
         from core.privacy import retention
         from core.secrets import encrypts, rewrites
-        from tenants import personal, receivers  # noqa: F401 (importing declares)
+        from tenants import personal  # noqa: F401 (importing declares)
         from tenants.models import BrowserSession
         from tenants.services.retention import sweep_retention
         from tenants.services.second_factor import rewrite_secrets
         from tenants.session_store import PLACE
 
-        receivers.connect()
         encrypts(BrowserSession, "session_data", place=PLACE)
         rewrites("mfa", rewrite_secrets)
         retention("tenants", sweep_retention)

@@ -170,7 +170,7 @@ def test_password_from_before_the_address_was_proved_is_forgotten_control(
     """Kept, it lets the thief in."""
     prove = accounts.prove_address
     monkeypatch.setattr(
-        "tenants.receivers.prove_address",
+        "tenants.views.codes.prove_address",
         lambda *, user, email, keep_password: prove(user=user, email=email, keep_password=True),
     )
 
