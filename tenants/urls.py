@@ -8,7 +8,7 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from tenants import google
-from tenants.views import acting, auth, invitations, my_data, phone, security
+from tenants.views import acting, auth, codes, invitations, my_data, phone, security
 from tenants.views import second_factor as factors
 from tenants.views.ways_in import change_password, sign_out, sign_up, way_in, with_google
 
@@ -47,18 +47,18 @@ urlpatterns = [
     path("inactive", way_in(account.account_inactive), name="account_inactive"),
     path("confirm", way_in(account.reauthenticate), name="account_reauthenticate"),
     path("code", way_in(account.request_login_code), name="account_request_login_code"),
-    path("code/confirm", way_in(account.confirm_login_code), name="account_confirm_login_code"),
-    path("email", way_in(account.email), name="account_email"),
+    path("code/confirm", codes.confirm_sign_in, name="account_confirm_login_code"),
+    path("email", way_in(factors.changes_reach(account.email)), name="account_email"),
     path("email/confirm", way_in(account.email_verification_sent), name="account_email_verification_sent"),
-    path("password", change_password(account.password_change), name="account_change_password"),
+    path(
+        "password",
+        factors.changes_sign_in(change_password(account.password_change), asks_password=True),
+        name="account_change_password",
+    ),
     path("password/set", factors.changes_sign_in(account.password_set), name="account_set_password"),
     path("password-reset", way_in(account.password_reset), name="account_reset_password"),
-    path(
-        "password-reset/confirm",
-        way_in(account.confirm_password_reset_code),
-        name="account_confirm_password_reset_code",
-    ),
-    path("password-reset/complete", way_in(account.complete_password_reset), name="account_complete_password_reset"),
+    path("password-reset/confirm", codes.confirm_reset, name="account_confirm_password_reset_code"),
+    path("password-reset/complete", codes.complete_reset, name="account_complete_password_reset"),
     path("password-reset/done", way_in(account.password_reset_from_key_done), name="account_password_reset_completed"),
     path("2fa", RedirectView.as_view(pattern_name="tenants:security"), name="mfa_index"),
     path("2fa/give", factors.give_while_signing_in, name="mfa_authenticate"),
@@ -72,9 +72,11 @@ urlpatterns = [
     path("2fa/keys/sign-in", factors.sign_in_with_key, name="mfa_login_webauthn"),
     path("2fa/keys/<int:pk>/remove", factors.remove_key, name="mfa_remove_webauthn"),
     path("2fa/keys/<int:pk>/rename", factors.rename_key_page, name="mfa_edit_webauthn"),
-    path("google", with_google(google.begin), name="google_login"),
+    path("google", with_google(factors.begins_with_google(google.begin)), name="google_login"),
     path("google/callback", with_google(google.finish), name="google_callback"),
     path("google/cancelled", way_in(social.login_cancelled), name="socialaccount_login_cancelled"),
     path("google/error", way_in(social.login_error), name="socialaccount_login_error"),
-    path("google/connections", with_google(social.connections), name="socialaccount_connections"),
+    path(
+        "google/connections", with_google(factors.changes_reach(social.connections)), name="socialaccount_connections"
+    ),
 ]

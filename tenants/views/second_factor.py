@@ -8,17 +8,23 @@ from typing import Any
 from allauth.account.adapter import get_adapter as account_adapter
 from allauth.account.internal.flows.login import record_authentication
 from allauth.account.models import Login
+from allauth.account.stages import LoginStageController
 from allauth.account.utils import get_next_redirect_url
+from allauth.core.exceptions import ReauthenticationRequired
 from allauth.mfa.adapter import get_adapter
 from allauth.mfa.base import views as base
 from allauth.mfa.models import Authenticator
+from allauth.mfa.stages import AuthenticateStage
 from allauth.mfa.totp.internal.auth import clear_totp_secret
 from allauth.mfa.webauthn import views as webauthn
 from allauth.mfa.webauthn.internal.auth import begin_authentication, begin_registration
 from allauth.mfa.webauthn.internal.flows import perform_passwordless_login
+from allauth.socialaccount.providers.base import AuthProcess
+from allauth.utils import get_request_param
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.http import urlencode
@@ -50,29 +56,64 @@ _AFTER = "after_second_factor"
 _TOTP, _KEY, _CODES = Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN, Authenticator.Type.RECOVERY_CODES
 
 
-def changes_sign_in(view: View) -> View:
-    """Of a page where somebody changes how they sign in: they have proved who they are a moment ago, or do so now."""
+def changes_sign_in(view: View, *, asks_password: bool = False) -> View:
+    """Of a page where somebody changes how they sign in: they have proved who they are a moment ago, or do so now.
+
+    `asks_password`: the page asks for the password itself.
+    """
 
     @login_required
     @way_in
     @wraps(view)
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         missing = missing_proof(request.session, access.person(request.user))
-        if missing is None:
+        if missing is None or (asks_password and missing is Missing.PASSWORD):
             return view(request, *args, **kwargs)
         return _ask_for(missing, request, target=request.path)
 
     return guarded
 
 
-def _ask_for(missing: Missing, request: HttpRequest, *, target: str) -> HttpResponse:
+def changes_reach(view: View, *, back: str = "") -> View:
+    """Of allauth's pages about one's address and Google: whoever sends something has proved who they are a moment ago.
+
+    Who has nothing but a phone did so by a code. What was sent waits (allauth keeps it) while others prove it now.
+    `back` names the page to come back to after signing in anew, this one without.
+    """
+
+    @wraps(view)
+    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if request.method == "POST" and request.user.is_authenticated:
+            missing = missing_proof(request.session, access.person(request.user), phone_counts=True)
+            if missing is Missing.SIGN_IN:
+                return _ask_for(missing, request, target=reverse(back) if back else request.path, proven=True)
+            if missing is not None:
+                raise ReauthenticationRequired
+        return view(request, *args, **kwargs)
+
+    return guarded
+
+
+def begins_with_google(view: View) -> View:
+    """Anybody signs in; whoever links an account of Google to their own changes how they sign in."""
+    links = changes_reach(view, back="socialaccount_connections")
+
+    @wraps(view)
+    def begun(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        linking = get_request_param(request, "process") == AuthProcess.CONNECT
+        return (links if linking else view)(request, *args, **kwargs)
+
+    return begun
+
+
+def _ask_for(missing: Missing, request: HttpRequest, *, target: str, proven: bool = False) -> HttpResponse:
     query = urlencode({"next": target})
     if missing is Missing.FACTOR:
         only_keys = not Authenticator.objects.filter(user=access.person(request.user), type=_TOTP).exists()
         return redirect(f"{reverse('mfa_reauthenticate_webauthn' if only_keys else 'mfa_reauthenticate')}?{query}")
     if missing is Missing.PASSWORD:
         return redirect(f"{reverse('account_reauthenticate')}?{query}")
-    proven = bool(methods_of(request.session, access.person(request.user)) & PROVEN_BY)
+    proven = proven or bool(methods_of(request.session, access.person(request.user)) & PROVEN_BY)
     context = {"proven": proven, "sign_in": f"{reverse('account_login')}?{query}"}
     return render(request, "tenants/second_factor_sign_in.html", context, status=403)
 
@@ -191,6 +232,15 @@ class GiveWhileSigningIn(base.AuthenticateView):
     """The second step of a sign-in: a code or a key."""
 
     template_name = "mfa/give.html"
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        stage = LoginStageController.enter(request, AuthenticateStage.key)
+        if stage is not None and not owns_second_factor(stage.login.user):
+            # Reset meanwhile: the sign-in page would only send back here.
+            answer: HttpResponse = account_adapter().begin_again(request)
+            return answer
+        given: HttpResponseBase = super().dispatch(request, *args, **kwargs)
+        return given
 
 
 class Give(base.ReauthenticateView):
