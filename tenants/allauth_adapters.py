@@ -4,17 +4,20 @@ import logging
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.adapter import get_adapter as account_adapter
 from allauth.account.internal.flows.login import record_authentication
+from allauth.account.internal.stagekit import clear_login
 from allauth.account.models import EmailAddress
 from allauth.core import context
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
-from allauth.socialaccount.models import SocialLogin
+from allauth.socialaccount.models import SocialAccount, SocialLogin
+from allauth.socialaccount.providers.base import AuthProcess
 from django.contrib import messages
 from django.db import IntegrityError, transaction
 from django.forms import Form
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -22,7 +25,7 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from core.addresses import client_address
-from core.errors import InvalidInput, Unavailable
+from core.errors import DomainError, InvalidInput, Unavailable
 from core.mail import send_message
 from core.rows import note
 from core.secrets import decrypt, encrypt
@@ -30,12 +33,20 @@ from core.views import error_page, say
 from tenants.browsers import name_of
 from tenants.models import User
 from tenants.proof import missing_proof
-from tenants.services.accounts import change_password, prove_address, register_person
+from tenants.requester import methods_of
+from tenants.services.accounts import (
+    change_password,
+    link_google,
+    prove_address,
+    register_person,
+    require_still_theirs,
+)
 from tenants.services.second_factor import owns_second_factor
 from tenants.sign_in_limits import take_google_return, take_mail, take_password_try
 
 logger = logging.getLogger(__name__)
 
+_BEGUN = "sign_in_begun"
 MFA_PLACE = "mfa.authenticator.data"
 
 
@@ -85,15 +96,19 @@ class AccountAdapter(DefaultAccountAdapter):
         change_password(user=user, password=password)
 
     def confirm_email(self, request: HttpRequest, email_address: EmailAddress) -> bool:
-        """The right code came back in the session that gave the password, or is signed in. `User.email` follows."""
+        """The right code came back: of who signs in or up with a password, or is signed in. `User.email` follows."""
         user: User = email_address.user
         before = user.email
+        signed_in = request.user.is_authenticated
         try:
-            prove_address(user=user, email=email_address.email, keep_password=True)
+            if not signed_in:
+                require_still_theirs(user, email_address.email)
+            gave_password = not signed_in or "password" in methods_of(request.session, user)
+            prove_address(user=user, email=email_address.email, keep_password=gave_password)
         except InvalidInput as error:
             messages.error(request, say(error))
             return False
-        if not request.user.is_authenticated:
+        if not signed_in:
             # Signing in or up, they typed a code from that mail.
             record_authentication(request, user, method="code")
         if before and before != email_address.email:
@@ -106,6 +121,37 @@ class AccountAdapter(DefaultAccountAdapter):
         """An address is replaced by another one, never taken away."""
         return False
 
+    def pre_login(self, request: HttpRequest, user: User, **more: Any) -> HttpResponse | None:
+        """Remember what the first factor was worth: a second one may follow minutes later."""
+        request.session[_BEGUN] = _version_of(user)
+        answer: HttpResponse | None = super().pre_login(request, user, **more)
+        return answer
+
+    def login(self, request: HttpRequest, user: User) -> None:
+        """Begin the session, unless the account was closed, its password changed or its sessions ended meanwhile."""
+        if not user.is_active:
+            clear_login(request)
+            raise ImmediateHttpResponse(self.respond_user_inactive(request, user))
+        if request.session.pop(_BEGUN, None) != _version_of(user):
+            raise ImmediateHttpResponse(self.begin_again(request))
+        super().login(request, user)
+
+    def begin_again(self, request: HttpRequest) -> HttpResponse:
+        """Forget the sign-in that was begun, and say so where the next one begins."""
+        clear_login(request)
+        messages.error(request, _("Your account was changed while you signed in. Sign in once more."))
+        return redirect("account_login")
+
+    def post_login(
+        self, request: HttpRequest, user: User, *, signal_kwargs: dict[str, Any] | None, **more: Any
+    ) -> HttpResponse:
+        """After the last step. Whom Google's address led to an account has the two linked from now on."""
+        login: SocialLogin | None = (signal_kwargs or {}).get("sociallogin")
+        if login is not None and login.account.pk is None:
+            _link(user, login.account)
+        answer: HttpResponse = super().post_login(request, user, signal_kwargs=signal_kwargs, **more)
+        return answer
+
     def get_password_change_redirect_url(self, request: HttpRequest) -> str:
         """Every session ended with the old password, this one too."""
         return reverse("account_login")
@@ -113,7 +159,7 @@ class AccountAdapter(DefaultAccountAdapter):
     def is_reauthentication_required(self, *, app: str, **kwargs: Any) -> bool:
         """Unless who they are was proved a moment ago, be it by signing in."""
         request = context.request
-        return missing_proof(request.session, request.user) is not None
+        return missing_proof(request.session, request.user, phone_counts=True) is not None
 
     def get_reauthentication_methods(self, user: User) -> list[dict[str, Any]]:
         """Who has a second factor gives it: a password that leaked changes nothing."""
@@ -161,14 +207,17 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):
 
     def pre_social_login(self, request: HttpRequest, sociallogin: SocialLogin) -> None:
         take_google_return(address=client_address(request))
-        if sociallogin.state.get("process") == "connect" or not sociallogin.is_existing:
+        if sociallogin.state.get("process") == AuthProcess.CONNECT:
+            # allauth would write the person's whole row, as it was read.
+            raise ImmediateHttpResponse(_connect(request, sociallogin))
+        if not sociallogin.is_existing:
             return
         if not sociallogin.user.is_active:
             raise ImmediateHttpResponse(redirect("account_inactive"))
         if email := sociallogin._did_authenticate_by_email:
             try:
                 prove_address(user=sociallogin.user, email=email, keep_password=False)
-            except InvalidInput as error:
+            except DomainError as error:
                 raise ImmediateHttpResponse(error_page(request, error)) from None
 
     def populate_user(self, request: HttpRequest, sociallogin: SocialLogin, data: dict[str, Any]) -> User:
@@ -190,3 +239,32 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):
             # Of two at once; the account is there now.
             raise ImmediateHttpResponse(redirect("account_login")) from None
         return user
+
+
+def _version_of(user: User) -> list[object]:
+    """What ends with the sessions of this person."""
+    return [str(user.pk), user.token_version]
+
+
+def _connect(request: HttpRequest, login: SocialLogin) -> HttpResponse:
+    """Somebody signed in asked to link this account of Google."""
+    if not isinstance(request.user, User):
+        return redirect("account_login")
+    if missing_proof(request.session, request.user, phone_counts=True):
+        messages.error(request, _("That took too long. Link the account of Google once more."))
+        return redirect("socialaccount_connections")
+    try:
+        new = _link(request.user, login.account)
+    except InvalidInput as error:
+        messages.error(request, say(error))
+    else:
+        told = "account_connected" if new else "account_connected_updated"
+        account_adapter().add_message(request, messages.INFO, f"socialaccount/messages/{told}.txt")
+    return redirect(login.get_redirect_url(request) or "socialaccount_connections")
+
+
+def _link(user: User, account: SocialAccount) -> bool:
+    new = link_google(user=user, account=account)
+    if new:
+        account_adapter().send_notification_mail("socialaccount/email/account_connected", user)
+    return new

@@ -3,9 +3,12 @@
 from typing import Any
 
 from allauth.account import forms as allauth
+from allauth.account.adapter import get_adapter
 from allauth.account.fields import PasswordField, SetPasswordField
 from allauth.core import context
+from allauth.socialaccount.forms import DisconnectForm
 from django import forms
+from django.contrib import messages
 from django.contrib.auth.hashers import make_password
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
@@ -14,6 +17,7 @@ from core.addresses import client_address
 from core.errors import InvalidInput
 from tenants.models import User
 from tenants.phones import ascii_digits
+from tenants.services.accounts import unlink_google
 from tenants.sign_in_limits import take_code_guess
 
 PASSWORD_HELP = _("At least 8 characters, and none of the passwords everybody uses.")
@@ -97,6 +101,17 @@ class ChangePasswordForm(_InOurWords, allauth.ChangePasswordForm):
     oldpassword = PasswordField(label=_("Current password"), autocomplete="current-password")
     password1 = SetPasswordField(label=_("New password"))
     password2 = None
+
+
+class UnlinkForm(DisconnectForm):
+    """Which account of Google signs in no more."""
+
+    def save(self) -> None:
+        user = self.request.user
+        unlink_google(user=user, account=self.cleaned_data["account"])
+        adapter = get_adapter()
+        adapter.add_message(self.request, messages.INFO, "socialaccount/messages/account_disconnected.txt")
+        adapter.send_notification_mail("socialaccount/email/account_disconnected", user)
 
 
 class SetPasswordForm(_InOurWords, allauth.SetPasswordForm):
