@@ -27,6 +27,7 @@ from core.limits import Limit, take
 from core.mail import send_message
 from core.rows import note
 from tenants.models import Registration, User
+from tenants.services.sessions import sign_out_everywhere
 from tenants.sign_in_limits import take_mail, take_sign_up
 
 LIFETIME = timedelta(minutes=5)
@@ -96,11 +97,14 @@ def _begin_account(registration: Registration) -> User:
     if _is_known(email):
         raise _over()
     if user is None:
-        user = User(email=email, name=registration.name, language=registration.language)
+        user = User.objects.create(
+            email=email, name=registration.name, language=registration.language, password=registration.password
+        )
     else:
-        user.token_version += 1
-    user.password = registration.password
-    user.save()
+        user.password = registration.password
+        user.save(update_fields=["password"])
+        sign_out_everywhere(user.pk)
+        user.refresh_from_db(fields=["token_version"])
     EmailAddress.objects.filter(user=user).exclude(email=email).delete()
     EmailAddress.objects.update_or_create(user=user, email=email, defaults={"verified": True, "primary": True})
     note("registered", user, actor=user)

@@ -15,9 +15,10 @@ from core import limits
 from core.errors import InvalidInput
 from core.models import AuditEntry
 from core.tests.race import race
-from tenants.models import Registration, User
-from tenants.services import registration
+from tenants.models import RefreshToken, Registration, User
+from tenants.services import issue_tokens, registration
 from tenants.services.registration import forget_old_registrations, request_registration, verify_registration
+from tenants.services.sessions import user_of_token
 from tenants.tests.api import problem
 from tenants.tests.factories import make_grant, make_user
 from tenants.tests.mailbox import PASSWORD, make_known, other_than
@@ -138,6 +139,21 @@ def test_registering_again_begins_with_the_new_password() -> None:
 
     assert post("verify", {"registration": again, "code": mailed_code()}).status_code == 200
     assert User.objects.get().check_password("the second choice of nora")
+
+
+def test_proving_the_address_ends_what_the_stranger_had_and_leaves_the_rest_of_the_row() -> None:
+    stranger = make_user(email=EMAIL, password="the stranger's own")
+    tokens = issue_tokens(stranger, second_factor=False)
+    User.objects.filter(pk=stranger.pk).update(last_login=None)
+    asked, code = ask()
+    User.objects.filter(pk=stranger.pk).update(name="Written meanwhile")
+
+    user = verify_registration(registration_id=asked.pk, code=code, address="203.0.113.9")
+
+    assert user_of_token(tokens.access) is None
+    assert not RefreshToken.objects.exists()
+    assert User.objects.get().name == "Written meanwhile"
+    assert issue_tokens(user, second_factor=False)
 
 
 def test_unproved_account_can_do_nothing() -> None:
