@@ -18,6 +18,7 @@ from core.views import error_page, say
 from tenants import access
 from tenants.models import Invitation, User
 from tenants.people_forms import InviteForm, in_place
+from tenants.requester import methods_of
 from tenants.services.invitations import (
     GIVES,
     LIFETIME,
@@ -103,7 +104,8 @@ def accept(request: HttpRequest, token: str) -> HttpResponse:
     try:
         invitation = invitation_of(token)
         if request.method == "POST":
-            person, _grant = accept_invitation(token=token, user=user)
+            gave_password = user is not None and "password" in methods_of(request.session, user)
+            person, _grant = accept_invitation(token=token, user=user, gave_password=gave_password)
             messages.success(request, _("Welcome. The invitation is accepted."))
             return redirect("tenants:home") if user else _let_in(request, person)
     except DomainError as error:
