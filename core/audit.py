@@ -10,7 +10,9 @@ from uuid import UUID
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
+from django.db.models import Q
 
+from core.keys import key_of_text
 from core.models import ActorKind, AuditEntry
 from core.places import place_of
 from core.privacy import personal_of
@@ -97,6 +99,17 @@ def _actor(actor: object, known: Origin) -> tuple[ActorKind, UUID | None, str]:
         program = known.token is not None or bool(getattr(actor, "client_id", None))
         return (ActorKind.PROGRAM if program and kind == ActorKind.PERSON else kind), key, ""
     return ActorKind.JOB, None, str(actor or "system")[:80]
+
+
+def naming(thing: str) -> Q:
+    """Entries that name this exact id: of the thing, the request, whoever did it or was behind it, the token.
+
+    All of them are indexed, whatever the size of the table.
+    """
+    condition = Q(entity_id=thing) | Q(request_id=thing)
+    if key := key_of_text(thing):
+        condition |= Q(entity_id=str(key)) | Q(actor_id=key) | Q(behind_id=key) | Q(token_id=key)
+    return condition
 
 
 def hidden_fields(model: type[models.Model]) -> frozenset[str]:

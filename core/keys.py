@@ -1,7 +1,10 @@
-"""Idempotency keys as programs and forms send them: a database keeps no NUL, and a key is for machines."""
+"""Keys as programs, forms and addresses send them.
+
+For idempotency: a database keeps no NUL, and a key is for machines.
+"""
 
 import re
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
@@ -31,3 +34,11 @@ def key_of_form(request: HttpRequest, field: str = "idempotency_key") -> str:
     """What our own form carries; a new key where somebody sent something else."""
     key = request.POST.get(field, "")
     return key if _KEY.fullmatch(key) else uuid4().hex
+
+
+def key_of_text(text: str) -> UUID | None:
+    """The id that somebody typed; None for anything else."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

@@ -11,10 +11,11 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.dateparse import parse_date
 
+from core.audit import naming
+from core.keys import key_of_text
 from core.models import AuditEntry
-from tenants import access
+from tenants import access, directory
 from tenants.models import User
-from tenants.selectors import Requester
 
 VIEW = "audit:view"
 # More people than this with one name: whoever looks has to say more.
@@ -26,9 +27,9 @@ _LATEST = 2**63 - 1
 class Wanted:
     """What the audit is narrowed to.
 
-    `who`: an id, an e-mail address, part of a name, or a job. `place`: a chain, with its branches, or a branch.
-    `since` and `until`: whole days, both included. `thing`: the exact id of anything a row names. `before`: entries
-    older than the one with this number.
+    `who`: an id, an e-mail address or part of a name of somebody the asker sees, or a job. `place`: a chain, with its
+    branches, or a branch. `since` and `until`: whole days, both included. `thing`: the exact id of anything a row
+    names. `before`: entries older than the one with this number.
     """
 
     who: str = ""
@@ -41,16 +42,16 @@ class Wanted:
     before: int | None = None
 
 
-def entries_visible_to(asker: Requester) -> QuerySet[AuditEntry]:
+def entries_visible_to(asker: User) -> QuerySet[AuditEntry]:
     """Entries this person may see, newest first."""
     return access.visible(asker, AuditEntry.objects.order_by("-pk"), VIEW)
 
 
-def entries(asker: Requester, wanted: Wanted) -> QuerySet[AuditEntry]:
+def entries(asker: User, wanted: Wanted) -> QuerySet[AuditEntry]:
     """Those of them that are wanted. One query more where `who` is neither empty nor an id."""
     rows = entries_visible_to(asker)
     if wanted.who:
-        rows = rows.filter(_done_by(wanted.who))
+        rows = rows.filter(_done_by(asker, wanted.who))
     if wanted.action:
         rows = rows.filter(action=wanted.action)
     if wanted.kind:
@@ -62,7 +63,7 @@ def entries(asker: Requester, wanted: Wanted) -> QuerySet[AuditEntry]:
     if wanted.until:
         rows = rows.filter(at__lt=_begin_of(wanted.until + timedelta(days=1)))
     if wanted.thing:
-        rows = rows.filter(_names(wanted.thing))
+        rows = rows.filter(naming(wanted.thing))
     if wanted.before is not None:
         rows = rows.filter(pk__lt=wanted.before)
     return rows
@@ -82,28 +83,14 @@ def day(text: str) -> date | None:
     return found if found and 2000 <= found.year <= 2999 else None
 
 
-def key(text: str) -> UUID | None:
-    """An id; None for anything else."""
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
-
-
-def _done_by(who: str) -> Q:
-    """Names are looked up among everybody: they only narrow rows the asker sees anyway, which show them."""
-    if found := key(who):
+def _done_by(asker: User, who: str) -> Q:
+    """Names are looked up among people the asker sees, addresses among those they may know."""
+    if found := key_of_text(who):
         return Q(actor_id=found) | Q(behind_id=found)
-    people = User.objects.filter(Q(email__iexact=who) | Q(name__icontains=who) | Q(client_id=who))
+    address = Q(email__iexact=who) & directory.address_known(asker)
+    people = directory.people_visible_to(asker).filter(address | Q(name__icontains=who) | Q(client_id=who))
     ids = list(people.order_by("pk").values_list("pk", flat=True)[:_MOST_NAMESAKES])
     return Q(actor_id__in=ids) | Q(behind_id__in=ids) | Q(actor_kind="job", actor_name__iexact=who)
-
-
-def _names(thing: str) -> Q:
-    condition = Q(entity_id=thing) | Q(request_id=thing)
-    if found := key(thing):
-        condition |= Q(entity_id=str(found)) | Q(actor_id=found) | Q(behind_id=found) | Q(token_id=found)
-    return condition
 
 
 def _begin_of(first: date) -> datetime:

@@ -70,9 +70,7 @@ def person_name(user: User) -> str:
     """What the audit calls somebody: their name, or just enough of a number or an address to tell two apart."""
     if user.erased_at:
         return gettext("Erased person")
-    local, _at, domain = (user.email or "").partition("@")
-    masked = f"{local[:2]}•••@{domain}" if domain else ""
-    return user.name or user.masked_phone or masked or user.client_id or gettext("No name")
+    return user.name or user.masked_phone or user.masked_email or user.client_id or gettext("No name")
 
 
 def _person_page(user: User) -> str:

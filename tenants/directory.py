@@ -89,19 +89,32 @@ def _in_state(rows: QuerySet[User], state: str) -> QuerySet[User]:
 
 
 def _found(asker: User, wanted: Wanted) -> Q:
-    """By name; by address, a customer's for those who may contact them; by digits of a number, for those alone."""
-    contact = Q(pk__in=access.visible(asker, User.objects.all(), "users:contact").values("pk"))
-    found = Q(name__icontains=wanted.search)
-    address = Q(email__icontains=wanted.search)
-    found |= address & contact if wanted.role == RoleCode.CUSTOMER else address
+    """By name; by address where the asker may know it; by digits of a number where they may contact them."""
+    contact = Q(pk__in=contactable(asker).values("pk"))
+    found = Q(name__icontains=wanted.search) | Q(email__icontains=wanted.search) & address_known(asker)
     digits = "".join(filter(str.isdecimal, ascii_digits(wanted.search))).lstrip("0")
     return found | Q(phone__contains=digits) & contact if len(digits) >= 3 else found
 
 
+def contactable(asker: User) -> QuerySet[User]:
+    """People whose number and address in full the asker may see."""
+    return access.visible(asker, User.objects.all(), "users:contact")
+
+
+def colleagues(asker: User) -> Exists:
+    """Whether somebody works where the asker may see who holds what: they are known by their address."""
+    return Exists(grants_visible_to(asker).exclude(role__code=RoleCode.CUSTOMER).filter(user=OuterRef("pk")))
+
+
+def address_known(asker: User) -> Q:
+    """The condition for people whose e-mail address the asker may know: a colleague's, or to contact them."""
+    return Q(colleagues(asker)) | Q(pk__in=contactable(asker).values("pk"))
+
+
 def contacts(asker: User, shown: "Iterable[User]") -> frozenset[UUID]:
     """Those of the people shown whose number and address in full the asker may see. One query."""
-    rows = User.objects.filter(pk__in=[person.pk for person in shown])
-    return frozenset(access.visible(asker, rows, "users:contact").values_list("pk", flat=True))
+    rows = contactable(asker).filter(pk__in=[person.pk for person in shown])
+    return frozenset(rows.values_list("pk", flat=True))
 
 
 def invitations_waiting(asker: User) -> QuerySet[Invitation]:

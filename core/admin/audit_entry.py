@@ -1,17 +1,17 @@
 """The audit, for staff of the platform."""
 
 from typing import Any
-from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.auth import get_user_model
-from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from core import audit_words
 from core.admin.base import LedgerAdmin, Section
 from core.admin.links import badge, named_link, readable_json
+from core.audit import naming
 from core.models import ActorKind, AuditEntry
 
 _BADGES = {"ok": "success", "warn": "warning", "bad": "danger", "info": "info"}
@@ -55,15 +55,7 @@ class AuditEntryAdmin(LedgerAdmin):
     ) -> tuple[QuerySet[Any], bool]:
         """The exact id of anything a row names: indexed, whatever the size of the table."""
         term = search_term.strip()
-        if not term:
-            return queryset, False
-        condition = Q(entity_id=term) | Q(request_id=term)
-        try:
-            key = UUID(term)
-        except ValueError:
-            return queryset.filter(condition), False
-        condition |= Q(entity_id=str(key)) | Q(actor_id=key) | Q(behind_id=key) | Q(token_id=key)
-        return queryset.filter(condition), False
+        return (queryset.filter(naming(term)) if term else queryset), False
 
     @admin.display(description=_("done by"))
     def who(self, entry: Any) -> Any:

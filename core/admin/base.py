@@ -6,7 +6,6 @@ there, and another tenant's object is 404. Only platform staff get this far, and
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
-from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.admin import FieldListFilter, ShowFacets
@@ -26,6 +25,7 @@ from core.admin.requester import may, may_contact, requester
 from core.audit import hidden_fields
 from core.audit_words import deed, job
 from core.errors import DomainError
+from core.keys import key_of_text
 from core.models import AuditEntry, StateChange
 from core.transitions import IllegalTransition
 from core.views import say
@@ -295,9 +295,8 @@ class LedgerAdmin(ReadOnlyAdmin):
     ) -> tuple[QuerySet[Any], bool]:
         if not search_term:
             return queryset, False
-        try:
-            wanted = UUID(search_term.strip())
-        except ValueError:
+        wanted = key_of_text(search_term.strip())
+        if wanted is None:
             messages.warning(request, _("Only a whole id can be searched for here."))
             return queryset.none(), False
         return queryset.filter(Q.create([(name, wanted) for name in self.uuid_fields], connector=Q.OR)), False

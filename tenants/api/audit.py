@@ -80,8 +80,9 @@ class AuditListView(generics.ListAPIView[AuditEntry]):
 
     def get_queryset(self) -> QuerySet[AuditEntry]:
         request: Request = self.request
-        if not access.may(request.user, audit_trail.VIEW):
+        asker = access.person(request.user)
+        if not access.may(asker, audit_trail.VIEW):
             raise NotAllowed
         query = AuditQuery(data=request.query_params)
         query.is_valid(raise_exception=True)
-        return audit_trail.entries(request.user, Wanted(**query.validated_data))
+        return audit_trail.entries(asker, Wanted(**query.validated_data))

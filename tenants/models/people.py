@@ -101,7 +101,11 @@ class User(AbstractBaseUser):
         ]
 
     def __str__(self) -> str:
-        return self.email or self.masked_phone or self.name or (self.client_id or str(_("erased person")))
+        """A name with just enough to tell two of them apart: whoever reads it may not be one who may contact them."""
+        known_by = self.masked_phone or self.masked_email
+        if self.name and known_by:
+            return f"{self.name} ({known_by})"
+        return self.name or known_by or self.client_id or str(_("erased person"))
 
     def get_full_name(self) -> str:
         """What the admin greets a person with."""
@@ -120,12 +124,15 @@ class User(AbstractBaseUser):
         return f"•• ••• {self.phone[-4:]}" if self.phone else ""
 
     @property
+    def masked_email(self) -> str:
+        """The first letter and where it is."""
+        name, _at, domain = (self.email or "").partition("@")
+        return f"{name[:1]}•••@{domain}" if domain else ""
+
+    @property
     def masked(self) -> str:
         """Enough to tell two customers at the counter apart, not enough to reach them."""
-        if self.email and not self.phone:
-            name, _at, domain = self.email.partition("@")
-            return f"{name[0]}•••@{domain}"
-        return self.masked_phone or str(self)
+        return self.masked_phone or self.masked_email or str(self)
 
     @property
     def proved_addresses(self) -> set[str]:

@@ -26,7 +26,7 @@ from tenants.models import User
 from tenants.services import create_role, grant_role, update_role
 from tenants.services.shops import update_branch
 from tenants.tests.api import client_of, problem
-from tenants.tests.factories import People, make_branch, make_user
+from tenants.tests.factories import People, make_branch, make_grant, make_user
 from tenants.tests.signing_in import sign_in
 from tenants.views import audit as pages
 
@@ -201,7 +201,7 @@ def test_address_or_number_of_somebody_without_a_name_is_masked(people: People) 
 
     page = text_of(browser(people.alice))
 
-    assert "so•••@example.com" in page
+    assert "s•••@example.com" in page
     assert "someone.long" not in page
 
 
@@ -264,6 +264,25 @@ def test_filters_narrow_alone_and_together(people: People) -> None:
     assert rows_of(client, place=f"chain:{people.chain.pk}", who=bob.pk, action="unlock sent") == [second]
     assert rows_of(client, place=f"branch:{people.strange_branch.pk}") == []
     assert rows_of(client, who="nobody@example.com") == []
+
+
+def test_people_are_looked_for_only_among_those_the_asker_sees(people: People) -> None:
+    by_erin = told(people.branch, actor=people.erin)
+    by_alice = told(people.branch, actor=people.alice)
+    bob = browser(people.bob)
+
+    assert rows_of(bob) == [by_alice, by_erin]
+    assert (rows_of(bob, who="Erin"), rows_of(bob, who=people.erin.email)) == ([], [])
+    assert rows_of(bob, who="Ali") == rows_of(bob, who=people.alice.email) == [by_alice]
+
+
+def test_address_of_somebody_masked_is_not_confirmed(people: People) -> None:
+    nameless = make_user(email="someone.long@example.com", name="")
+    make_grant(user=nameless, role="customer", branch=people.branch)
+    number = told(people.branch, actor=nameless)
+
+    assert rows_of(browser(people.alice), who="someone.long@example.com") == []
+    assert rows_of(browser(people.bob), who="someone.long@example.com") == [number]
 
 
 def test_who_was_really_there_is_found_too(people: People) -> None:

@@ -58,6 +58,20 @@ def test_phone_is_shown_masked() -> None:
     assert (str(customer), customer.masked_phone) == ("•• ••• 4567", "•• ••• 4567")
 
 
+@pytest.mark.parametrize(
+    ("known_by", "shown"),
+    [
+        ({"email": "alice@example.com"}, "a•••@example.com"),
+        ({"email": "alice@example.com", "name": "Alice"}, "Alice (a•••@example.com)"),
+        ({"email": "alice@example.com", "phone": "+972501234567", "name": "Alice"}, "Alice (•• ••• 4567)"),
+        ({"client_id": "abc.access", "name": "Robot"}, "Robot"),
+        ({"client_id": "abc.access"}, "abc.access"),
+    ],
+)
+def test_person_is_called_by_name_and_mask(known_by: dict[str, str], shown: str) -> None:
+    assert str(User(**known_by)) == shown
+
+
 def test_person_the_product_makes_has_no_password_that_works() -> None:
     customer, staff = ensure_customer(phone="+972501234567"), ensure_user(email="a@example.com")
 

@@ -15,6 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 from core import audit_words
 from core.errors import DomainError, InvalidInput, NotFound
 from core.exports import KINDS, MOST_ROWS, Column, export_response, newest_first
+from core.keys import key_of_text
 from core.views import error_page
 from tenants import access, audit_trail, directory
 from tenants.audit_shown import Shown, shown
@@ -83,7 +84,7 @@ def audit_export(request: HttpRequest) -> HttpResponseBase:
     if format not in KINDS:
         return error_page(request, InvalidInput())
     filters = kept_filters(request.GET)
-    if audit_trail.key(filters.get("who", "")) is None:
+    if key_of_text(filters.get("who", "")) is None:
         filters.pop("who", None)  # it may be somebody's name or address, and the audit forgets nothing
     try:
         note_audit_export(actor=asker, format=format, filters=filters, place=home_of(asker))
@@ -100,7 +101,7 @@ def wanted_of(given: QueryDict) -> Wanted:
         who=kept.get("who", ""),
         action=kept.get("action", ""),
         kind=kept.get("kind", ""),
-        place=audit_trail.key(kept.get("place", "").rpartition(":")[2]),
+        place=key_of_text(kept.get("place", "").rpartition(":")[2]),
         since=audit_trail.day(kept.get("since", "")),
         until=audit_trail.day(kept.get("until", "")),
         thing=kept.get("thing", ""),

@@ -18,6 +18,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from core.errors import DomainError, InvalidInput, NotAllowed, NotFound
 from core.exports import KINDS, Column, export_response
+from core.keys import key_of_text
 from core.views import error_page, say
 from tenants import access, directory
 from tenants.directory import Wanted
@@ -76,17 +77,10 @@ def wanted_of(given: QueryDict) -> Wanted:
     return Wanted(
         search=given.get("q", "").replace("\x00", "").strip()[:100],
         role=given.get("role", "")[:40],
-        place=_key(given.get("place", "").rpartition(":")[2]),
+        place=key_of_text(given.get("place", "").rpartition(":")[2]),
         state=state if state in STATES else "",
         sort=sort if sort.removeprefix("-") in directory.SORTS else "name",
     )
-
-
-def _key(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
 
 
 def _row(person: Any, contacts: Collection[UUID]) -> dict[str, Any]:
