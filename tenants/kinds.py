@@ -13,6 +13,7 @@ from django.utils.text import capfirst
 from core.admin.base import ScopedAdmin
 from core.places import paths
 from tenants import access
+from tenants.directory import contactable
 from tenants.models import User
 
 MOST_FOUND = 12
@@ -42,17 +43,22 @@ class Kind:
     def search(self, request: HttpRequest, asker: User, term: str) -> list[models.Model]:
         """The first things in the asker's sight with that word where the admin would look for it.
 
-        Addresses of people are looked through only for those who may contact people, as their numbers are.
+        Numbers and addresses are looked through only of people whom the asker may contact.
         """
-        fields = list(self.admin.get_search_fields(request))
-        if not access.may(asker, "users:contact"):
-            fields = [field for field in fields if field.rpartition("__")[2] != "email"]
-        looks: list[Any] = [(_look_up(field), term) for field in fields] if term else []
+        rows = self._seen(asker)
         try:
-            rows = self._seen(asker).filter(Q.create(looks, connector=Q.OR)) if looks else self._seen(asker)
-            return list(rows.distinct()[:MOST_FOUND])
+            return list((rows.filter(self._found(request, asker, term)) if term else rows).distinct()[:MOST_FOUND])
         except (ValueError, ValidationError):
             return []  # a ledger is asked for a whole id
+
+    def _found(self, request: HttpRequest, asker: User, term: str) -> Q:
+        contacts = self.admin.contact_lookups
+        open_to_all = [field for field in self.admin.get_search_fields(request) if field not in contacts]
+        found = Q.create([(_look_up(field), term) for field in open_to_all], connector=Q.OR)
+        for field in contacts:
+            person = field.rpartition("__")[0] or "pk"
+            found |= Q((_look_up(field), term), (f"{person}__in", contactable(asker).values("pk")))
+        return found
 
     def _seen(self, asker: User) -> "models.QuerySet[Any]":
         rows: models.QuerySet[Any] = self.model._default_manager.all()

@@ -77,7 +77,7 @@ class GrantAdmin(ScopedAdmin):
     list_filter = ("role", "chain", "expires_at")
     list_select_related = ("user", "role", "chain", "branch")
     search_fields = ("user__email", "user__phone", "user__name")
-    contact_lookups = ("user__phone",)
+    contact_lookups = ("user__email", "user__phone")
     name_related = ("user", "role", "chain", "branch")
     autocomplete_fields = ("user", "role", "chain", "branch")
     fields = ("user", "role", ("chain", "branch"), "expires_at")

@@ -1,5 +1,6 @@
 """People: known by e-mail or phone, never by a password set here."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -21,7 +22,7 @@ from core.admin.requester import may_contact
 from core.errors import InvalidInput
 from tenants import access
 from tenants.admin.grant import GrantInline, give
-from tenants.directory import with_figures
+from tenants.directory import colleagues, with_figures
 from tenants.enums import RoleCode
 from tenants.models import Grant, User
 from tenants.phones import normalise_phone
@@ -74,11 +75,14 @@ def _erase(press: Press) -> None:
     erase_person(user=press.thing, actor=press.actor)
 
 
-def _numbers(names: Any, *, shown: bool) -> Any:
-    """Names of fields, in whatever groups, with the number or its mask."""
+MASKS = {"phone": "masked_phone", "email": "masked_email"}
+
+
+def _masked(names: Any, masked: Collection[str]) -> Any:
+    """Names of fields, in whatever groups, with the masks of some."""
     if isinstance(names, str):
-        return "masked_phone" if names == "phone" and not shown else names
-    return tuple(_numbers(name, shown=shown) for name in names)
+        return MASKS[names] if names in masked else names
+    return tuple(_masked(name, masked) for name in names)
 
 
 class UserForm(AnyModelForm):
@@ -154,13 +158,13 @@ class UserAdmin(ScopedAdmin):
     list_display_links = ("person",)
     list_filter = (KindFilter, "is_active", FactorFilter, "language", "grants__role", "created_at")
     search_fields = ("email", "phone", "name")
-    contact_lookups = ("phone",)
+    contact_lookups = ("email", "phone")
     ordering = ("-created_at",)
     fieldsets = (
         (None, {"fields": ("name", ("email", "phone"), "language")}),
         (_("Account"), {"fields": (("state", "factor"), ("last_seen", "created_at"))}),
     )
-    readonly_fields = ("masked_phone", "state", "factor", "last_seen", "created_at")
+    readonly_fields = ("masked_email", "masked_phone", "state", "factor", "last_seen", "created_at")
     add_fieldsets = (
         (None, {"fields": ("name", ("email", "phone"), "language")}),
         (_("Or a program"), {"fields": ("client_id",)}),
@@ -247,7 +251,9 @@ class UserAdmin(ScopedAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return with_figures(super().get_queryset(request))
+        rows: QuerySet[Any] = with_figures(super().get_queryset(request))
+        told: QuerySet[Any] = rows.annotate(is_colleague=colleagues(access.person(request.user)))
+        return told
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """An address is a way to sign in, so changing one needs as much right as signing in as that person."""
@@ -261,18 +267,23 @@ class UserAdmin(ScopedAdmin):
         return False
 
     def get_list_display(self, request: HttpRequest) -> Any:
-        return _numbers(self.list_display, shown=may_contact(request))
+        return _masked(self.list_display, () if may_contact(request) else MASKS)
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """A number in full only for who needs it; others neither read nor change it."""
+        """A number, and an address that is no colleague's, in full only for who needs it: others don't change it."""
         fieldsets = super().get_fieldsets(request, obj)
         if obj is None or may_contact(request, obj):
             return fieldsets
-        return [(title, {**about, "fields": _numbers(about["fields"], shown=False)}) for title, about in fieldsets]
+        masked = ("phone",) if obj.is_colleague else MASKS
+        return [(title, {**about, "fields": _masked(about["fields"], masked)}) for title, about in fieldsets]
 
     @admin.display(description=_("phone number"))
     def masked_phone(self, user: User) -> str:
         return user.masked_phone or "–"
+
+    @admin.display(description=_("e-mail address"))
+    def masked_email(self, user: Any) -> str:
+        return (user.email if user.is_colleague else user.masked_email) or "–"
 
     @admin.display(description=_("person"), ordering="name")
     def person(self, user: User) -> str:
@@ -294,12 +305,13 @@ class UserAdmin(ScopedAdmin):
         return found
 
     def describe(self, obj: User) -> str:
-        return " · ".join(part for part in (obj.name, obj.email, obj.masked_phone, obj.client_id) if part) or str(obj)
+        parts = (obj.name, obj.masked_email, obj.masked_phone, obj.client_id)
+        return " · ".join(part for part in parts if part) or str(obj)
 
     def save_model(self, request: HttpRequest, obj: User, form: AnyModelForm, change: bool) -> None:
         actor = access.person(request.user)
         if change:
-            update_person(user=obj, actor=actor, **{"phone": obj.phone, **form.cleaned_data})
+            update_person(user=obj, actor=actor, **{"email": obj.email, "phone": obj.phone, **form.cleaned_data})
             return
         given = {**form.cleaned_data}
         client_id = given.pop("client_id")

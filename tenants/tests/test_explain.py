@@ -10,7 +10,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.test import Client
 from django.utils import timezone, translation
 
-from carts.models import Cart
+from carts.models import Cart, Rental
 from carts.tests.factories import make_cart, make_rental
 from tenants import access
 from tenants.explain import explain, people_who_may
@@ -223,6 +223,22 @@ def test_things_are_not_searched_by_numbers_of_customers_without_the_right_to_th
 
     assert len(page(people.erin, kind="carts.rental", thing_q=digits).context["found_things"]) == 1
     assert page(people.alice, kind="carts.rental", thing_q=digits).context["found_things"] == []
+
+
+def test_things_are_searched_by_whom_the_asker_may_contact_and_no_others(people: People) -> None:
+    """Gina may contact the customers of our chain, and looks at the rentals of theirs."""
+    gina, fred = make_user(name="Gina"), make_user(email="fred@example.com")
+    looks = Role.objects.create(code="looks", name="Looks", permissions=["rentals:view"])
+    make_grant(user=gina, role="chain_manager", chain=people.chain)
+    Grant.objects.create(user=gina, role=looks, chain=people.strange_chain)
+    both = make_user(email="both@example.com")
+    for customer, branch in ((fred, people.strange_branch), (both, people.branch)):
+        make_grant(user=customer, role="customer", branch=branch)
+        make_rental(cart=make_cart(branch=branch), customer=customer)
+
+    found = {term: page(gina, kind="carts.rental", thing_q=term).context["found_things"] for term in ("fred@", "both@")}
+
+    assert found == {"fred@": [], "both@": [Rental.objects.get(customer=both)]}
 
 
 def test_everybody_asks_about_themselves(people: People) -> None:

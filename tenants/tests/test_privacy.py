@@ -11,6 +11,8 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import Settings
 
+from carts.models import Rental
+from carts.tests.factories import make_cart, make_rental
 from core.admin import base
 from core.errors import NotAllowed
 from core.models import AuditEntry
@@ -336,6 +338,78 @@ def test_whoever_reads_no_number_changes_none(client: Client, people: People, cl
 
     now = again(people.dora)
     assert (now.name, now.language, now.phone) == ("Dora Levi", "he", people.dora.phone)
+
+
+ADDRESS = "dora.levi@example.com"
+
+
+@pytest.fixture
+def addressed(people: People) -> People:
+    """Dora has an address too, and rents."""
+    User.objects.filter(pk=people.dora.pk).update(email=ADDRESS)
+    make_rental(cart=make_cart(branch=people.branch), customer=people.dora)
+    return people
+
+
+def test_address_of_a_customer_is_masked_for_whoever_may_not_contact_them(
+    client: Client, addressed: People, clerk: User
+) -> None:
+    sign_in(client, clerk)
+    pages = [
+        *user_pages(addressed),
+        reverse("admin:carts_rental_changelist"),
+        reverse("admin:carts_rental_change", args=[Rental.objects.get().pk]),
+        f"{reverse('admin:search')}?s=BRANCH",
+    ]
+
+    shown = {page: client.get(page).content.decode() for page in pages}
+
+    assert [page for page, text in shown.items() if ADDRESS in text] == []
+    assert "d•••@example.com" in shown[pages[0]]
+
+
+def test_rentals_name_nobody_to_whoever_may_not_look_at_people(client: Client, addressed: People) -> None:
+    technician = make_user()
+    make_grant(user=technician, role="technical")
+    sign_in(client, technician)
+
+    for page in ("changelist", "change"):
+        rows = [Rental.objects.get().pk] if page == "change" else []
+        shown = client.get(reverse(f"admin:carts_rental_{page}", args=rows)).content.decode()
+        assert addressed.dora.masked_phone in shown, page
+        assert [text for text in ("Dora", ADDRESS) if text in shown] == [], page
+
+
+def test_address_of_a_colleague_is_shown_to_whoever_sees_who_holds_what(
+    client: Client, people: People, clerk: User
+) -> None:
+    sign_in(client, clerk)
+
+    for page in (
+        reverse("admin:tenants_user_changelist"),
+        reverse("admin:tenants_user_change", args=[people.alice.pk]),
+    ):
+        assert people.alice.email in client.get(page).content.decode(), page
+
+
+@pytest.mark.parametrize("query", ["?q=dora.levi", f"?email={ADDRESS}", "?email__startswith=dora"])
+def test_address_is_not_guessed_letter_by_letter(client: Client, addressed: People, clerk: User, query: str) -> None:
+    sign_in(client, clerk)
+
+    for model, row in (("tenants_user", addressed.dora.pk), ("carts_rental", Rental.objects.get().pk)):
+        asked = query.replace("email", "customer__email") if model == "carts_rental" else query
+        answer = client.get(reverse(f"admin:{model}_changelist") + asked)
+        assert str(row) not in answer.content.decode(), model
+
+
+def test_whoever_reads_no_address_changes_none(client: Client, addressed: People, clerk: User) -> None:
+    sign_in(client, clerk)
+    page = reverse("admin:tenants_user_change", args=[addressed.dora.pk])
+    grants = {"grants-TOTAL_FORMS": "0", "grants-INITIAL_FORMS": "0"}
+
+    client.post(page, {"name": "Dora Levi", "email": "new@example.com", "language": "he", **grants})
+
+    assert (again(addressed.dora).name, again(addressed.dora).email) == ("Dora Levi", ADDRESS)
 
 
 # Kept long enough
