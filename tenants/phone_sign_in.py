@@ -4,12 +4,14 @@ import secrets
 from typing import Any
 
 from django import forms
+from django.contrib import messages
 from django.http import HttpRequest
 from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from core.addresses import client_address
-from core.errors import InvalidInput
+from core.errors import DomainError, InvalidInput
+from core.views import say
 from tenants.models import User
 from tenants.phones import ascii_digits, countries, normalise_phone
 from tenants.requester import sign_in
@@ -21,7 +23,9 @@ _PHONE, _BINDING = "otp_phone", "otp_binding"
 class PhoneForm(forms.Form):
     """A mobile number with its country; `cleaned_data["e164"]` is the one spelling."""
 
-    country = forms.ChoiceField(label=_("Country"), choices=[])
+    country = forms.ChoiceField(
+        label=_("Country"), choices=[], widget=forms.Select(attrs={"autocomplete": "tel-country-code"})
+    )
     phone = forms.CharField(label=_("Mobile number"), max_length=20)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -93,3 +97,39 @@ def sign_in_with_code(request: HttpRequest, typed: str) -> User:
     for key in (_PHONE, _BINDING):
         request.session.pop(key, None)
     return customer
+
+
+def ask(request: HttpRequest) -> PhoneForm | None:
+    """The form for the phone; None once a code is on its way to what was typed."""
+    form = PhoneForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            send_code(request, form.cleaned_data["e164"])
+        except DomainError as error:
+            form.add_error(None, say(error))
+        else:
+            return None
+    return form
+
+
+def answer(request: HttpRequest) -> CodeForm | None:
+    """The form for the code; None once the right one was typed, which signs in."""
+    form = CodeForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            sign_in_with_code(request, form.cleaned_data["code"])
+        except DomainError as error:
+            form.add_error("code" if error.errors else None, say(error))
+        else:
+            return None
+    return form
+
+
+def resend(request: HttpRequest) -> None:
+    """Another code to the same phone; a message tells whether it is on its way."""
+    try:
+        send_code(request, asked_phone(request))
+    except DomainError as error:
+        messages.error(request, say(error))
+    else:
+        messages.success(request, _("A new code is on its way."))

@@ -17,9 +17,9 @@ from carts.models import Rental
 from core.errors import DomainError, NotFound
 from core.keys import key_of_form
 from core.views import error_page, say
-from tenants import access
+from tenants import access, phone_sign_in
 from tenants.models import Branch, User
-from tenants.phone_sign_in import CodeForm, PhoneForm, asked_phone, resend_wait, send_code, sign_in_with_code
+from tenants.phone_sign_in import PhoneForm, asked_phone, resend_wait
 
 
 @never_cache
@@ -67,14 +67,9 @@ def phone(request: HttpRequest, public_code: str) -> HttpResponse:
         found = selectors.cart_of_code(public_code)
     except NotFound as error:
         return error_page(request, error)
-    form = PhoneForm(request.POST or None)
-    if request.method == "POST" and form.is_valid():
-        try:
-            send_code(request, form.cleaned_data["e164"])
-        except DomainError as error:
-            form.add_error(None, say(error))
-        else:
-            return redirect("carts:code", public_code)
+    form = phone_sign_in.ask(request)
+    if form is None:
+        return redirect("carts:code", public_code)
     context = {
         "branch": _branch(found.branch),
         "cart": found,
@@ -95,14 +90,9 @@ def code(request: HttpRequest, public_code: str) -> HttpResponse:
         found = selectors.cart_of_code(public_code)
     except NotFound as error:
         return error_page(request, error)
-    form = CodeForm(request.POST or None)
-    if request.method == "POST" and form.is_valid():
-        try:
-            sign_in_with_code(request, form.cleaned_data["code"])
-        except DomainError as error:
-            form.add_error("code" if error.errors else None, say(error))
-        else:
-            return redirect("carts:cart", public_code)
+    form = phone_sign_in.answer(request)
+    if form is None:
+        return redirect("carts:cart", public_code)
     context = {
         "branch": _branch(found.branch),
         "cart": found,
@@ -118,15 +108,9 @@ def code(request: HttpRequest, public_code: str) -> HttpResponse:
 @require_POST
 def resend(request: HttpRequest, public_code: str) -> HttpResponse:
     """Another code to the same phone."""
-    phone_number = asked_phone(request)
-    if not phone_number:
+    if not asked_phone(request):
         return redirect("carts:cart", public_code)
-    try:
-        send_code(request, phone_number)
-    except DomainError as error:
-        messages.error(request, say(error))
-    else:
-        messages.success(request, _("A new code is on its way."))
+    phone_sign_in.resend(request)
     return redirect("carts:code", public_code)
 
 
