@@ -191,6 +191,34 @@ def test_pages_of_an_account_fit_the_window(
     assert too_wide == []
 
 
+# Which of two presses would have reached the server, were they not held here.
+PRESS_TWICE = """(protected) => {
+  const form = document.querySelector("main form");
+  if (!protected) delete form.dataset.once;
+  const went = [];
+  document.addEventListener("submit", (event) => {
+    went.push(!event.defaultPrevented);
+    event.preventDefault();
+  });
+  form.noValidate = true;
+  form.requestSubmit();
+  form.requestSubmit();
+  return went;
+}"""
+
+
+@pytest.mark.parametrize("path", ["tokens/create", "2fa/recovery-codes"])
+def test_form_on_its_way_is_not_sent_again(
+    windows: Windows, shop: Shop, manager_state: StorageState, path: str
+) -> None:
+    page = windows.open(state=manager_state)
+    page.goto(f"{shop.web}/auth/{path}")
+
+    assert page.evaluate(PRESS_TWICE, True) == [True, False]
+    page.reload()
+    assert page.evaluate(PRESS_TWICE, False) == [True, True]
+
+
 def test_recovery_codes_are_saved_as_a_file(windows: Windows, shop: Shop, inbox: httpx.Client) -> None:
     page = windows.open(accept_downloads=True)
     make_account(page, shop, inbox, "ruth@example.com")

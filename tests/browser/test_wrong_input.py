@@ -44,6 +44,30 @@ def test_five_wrong_codes_end_the_code(windows: Windows, shop: Shop) -> None:
     expect(page.get_by_label("Mobile number")).to_be_visible()
 
 
+def test_code_that_sends_itself_is_not_sent_by_the_button_too(windows: Windows, shop: Shop) -> None:
+    page, phone = windows.open(), shop.new_phone()
+    page.goto(shop.cart_urls[2])
+    page.get_by_label("Mobile number").fill(phone)
+    page.get_by_role("button", name="Send me the code").click()
+    code = shop.code_sent_to(phone)
+    expect(page.get_by_label("6-digit code")).to_be_visible()
+    page.wait_for_load_state()
+    page.evaluate(
+        """() => {
+          window.went = [];
+          document.addEventListener("submit", (event) => {
+            window.went.push(!event.defaultPrevented);
+            event.preventDefault();
+          });
+        }"""
+    )
+
+    page.get_by_label("6-digit code").fill(code)
+    page.evaluate("document.querySelector('main form [type=submit]').click()")
+
+    assert page.evaluate("window.went") == [True, False]
+
+
 def test_unknown_code_on_a_cart_says_what_to_do(windows: Windows, shop: Shop) -> None:
     page = windows.open()
 

@@ -1,11 +1,11 @@
-/* <input data-otp="6">: takes the code out of the SMS (WebOTP), accepts Persian and Arabic digits, and sends its form when full. */
+/* <input data-otp="6">: takes the code out of the SMS (WebOTP), accepts Persian and Arabic digits, and sends its form when full.
+   The form is a [data-once], which overlays.js sends only once. */
 (() => {
   "use strict";
   const input = document.querySelector("[data-otp]");
   if (!input) return;
   const length = Number(input.dataset.otp);
   const waiting = new AbortController();
-  let sent = false;
 
   const latin = (text) =>
     text
@@ -17,15 +17,11 @@
   function take(text) {
     const digits = latin(text);
     if (input.value !== digits) input.value = digits;
-    if (digits.length < length || sent) return;
-    sent = true;
-    waiting.abort();
-    input.form.requestSubmit();
+    if (digits.length === length) input.form.requestSubmit();
   }
 
   input.addEventListener("input", () => take(input.value));
   input.form.addEventListener("submit", () => waiting.abort());
-  window.addEventListener("pageshow", () => (sent = false));
   if ("OTPCredential" in window) {
     navigator.credentials
       .get({ otp: { transport: ["sms"] }, signal: waiting.signal })

@@ -2,6 +2,7 @@
  *
  * #sheet is a <dialog> whose #sheet-body HTMX fills: it opens when it gets content and closes when an answer brings none. Forms in
  * it are sent by HTMX, which keeps the page below; the same forms on their own page are plain. What opened it gets the focus back.
+ * A form[data-once] is sent once, however often it is pressed; again after PATIENCE_MS, should the first try have been given up.
  * [data-dismiss] removes the .toast around it; a click on a dialog's backdrop closes it; a menu closes on Escape and outside clicks.
  */
 (() => {
@@ -41,6 +42,26 @@
   }
   document.addEventListener("htmx:responseError", failed);
   document.addEventListener("htmx:sendError", failed);
+
+  const PATIENCE_MS = 10000;
+
+  function openAgain(form) {
+    delete form.dataset.sent;
+    for (const button of form.querySelectorAll("[type=submit]")) button.removeAttribute("aria-disabled");
+  }
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (!("once" in form.dataset)) return;
+    if ("sent" in form.dataset) {
+      event.preventDefault();
+      return;
+    }
+    form.dataset.sent = "";
+    // Not `disabled`, which would take the focus away and what the button says out of the form.
+    for (const button of form.querySelectorAll("[type=submit]")) button.setAttribute("aria-disabled", "true");
+    setTimeout(openAgain, PATIENCE_MS, form);
+  });
+  window.addEventListener("pageshow", () => document.querySelectorAll("form[data-sent]").forEach(openAgain));
 
   document.addEventListener("click", (event) => {
     event.target.closest("[data-dismiss]")?.closest(".toast")?.remove();
