@@ -96,7 +96,9 @@ class InviteForm(_RoleAndPlace):
     """A role for whoever reads the mail of an address."""
 
     email = forms.EmailField(label=_("E-mail"), widget=forms.EmailInput(attrs={"autocomplete": "off"}))
-    name = forms.CharField(label=_("Name"), max_length=255, required=False)
+    name = forms.CharField(
+        label=_("Name"), max_length=255, required=False, widget=forms.TextInput(attrs={"autocomplete": "off"})
+    )
 
     field_order = ("email", "name", "role", "place")
 

@@ -1,5 +1,6 @@
 """The people pages: who is on them for whom, and what giving and taking there does."""
 
+import re
 from datetime import timedelta
 from html import unescape
 
@@ -266,3 +267,27 @@ def test_whoever_takes_a_role_while_acting_as_its_holder_stays_signed_in(people:
 
     assert (taken.status_code, taken["Location"]) == (302, "/control/people")
     assert client.get("/control/").wsgi_request.user in (people.erin, people.bob)
+
+
+def test_buttons_of_a_list_are_named_after_their_row(people: People) -> None:
+    invite(people, 2)
+
+    page = browser_of(people.bob).get(LIST).content.decode()
+
+    named = re.findall(r'>(Send again|Withdraw)<span class="visually-hidden"> (\S+)</span></button>', page)
+    assert sorted(named) == sorted(
+        (word, email) for word in ("Send again", "Withdraw") for email in ("new-0@example.com", "new-1@example.com")
+    )
+
+
+@pytest.mark.parametrize(("role", "hidden"), [("technical", False), ("manager", True)])
+def test_audit_is_reached_on_a_phone_by_who_has_no_page_of_people(people: People, role: str, hidden: bool) -> None:
+    user = make_user()
+    make_grant(user=user, role=role)
+
+    page = browser_of(user).get("/control/").content.decode()
+
+    for address in ("/control/audit", "/control/support-access"):
+        link = re.search(rf'<a ([^>]*)href="{address}"', page)
+        assert link
+        assert ("hide-phone" in link[1]) == hidden
