@@ -179,7 +179,8 @@ def require_may_give(actor: User, role: Role, place: Chain | Branch | None) -> N
 def revoke_grant(*, grant: Grant, actor: User) -> None:
     """Take a role from somebody; what it allowed ends with their next request. Support access ends with its grant.
 
-    Taken already: nothing happens. Raises `NotAllowed` for a role that may do more there than `actor`, and for the last manager's. Locks the person.
+    Taken already: nothing happens. Locks the person. Raises `NotAllowed` for a role that may do more there than
+    `actor`, and for the last manager's.
     """
     if not access.holds_all(actor, grant.role.permissions, grant.branch or grant.chain):
         raise NotAllowed(_("You can't take a role that may do more than you may."))
