@@ -156,7 +156,7 @@ def test_passkey_is_added_and_signs_in(
     page.get_by_role("link", name="I have them").click()
     expect(page).to_have_url(f"{named}/control/")
     page.goto(f"{named}/auth/2fa/keys")
-    expect(page.get_by_text("This phone")).to_be_visible()
+    expect(page.get_by_role("link", name="Remove This phone")).to_be_visible()
 
     page.goto(f"{named}/auth/security")
     page.get_by_role("main").get_by_role("button", name="Sign out").click()
