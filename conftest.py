@@ -26,6 +26,10 @@ from django.core.management import call_command  # noqa: E402
 from django.db import connection, connections  # noqa: E402
 from pytest_django.plugin import DjangoDbBlocker  # noqa: E402
 
+from core.tests.template_names import fail_on_unresolved_names  # noqa: E402
+
+fail_on_unresolved_names()
+
 TEMPLATE_DATABASE = "cartwise_template"
 
 
