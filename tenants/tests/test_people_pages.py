@@ -253,7 +253,7 @@ def test_whoever_takes_their_own_role_is_signed_out_and_told(people: People) -> 
 
     taken = client.post(f"{page_of(people.alice)}/grants/{grant.pk}/take", follow=True)
 
-    assert taken.redirect_chain == [("/auth/sign-in", 302)]
+    assert taken.redirect_chain == [("/auth/home", 302), ("/auth/sign-in?next=/auth/home", 302)]
     assert "Your role is taken" in taken.content.decode()
     assert not taken.wsgi_request.user.is_authenticated
     assert not Grant.objects.filter(pk=grant.pk).exists()

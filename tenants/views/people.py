@@ -235,7 +235,7 @@ def grant_take(request: HttpRequest, user_id: UUID, grant_id: int) -> HttpRespon
     if own and grant.role.code not in NO_WAY_IN:
         logout(request)  # every session of theirs has ended, this one too
         messages.success(request, _("Your role is taken, and you are signed out everywhere."))
-        return redirect("account_login")
+        return redirect("tenants:home")
     messages.success(request, _("The role is taken. It does not count any more."))
     if directory.people_visible_to(asker).filter(pk=user_id).exists():
         return redirect("people:person-detail", user_id)
