@@ -141,12 +141,22 @@ def test_what_was_sent_as_somebody_would_be_done_control(
     assert not Grant.objects.filter(pk=grant.pk).exists()
 
 
-def test_acting_would_go_on_control(erin: Client, people: People, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With an end that never comes the same session goes on as alice: the test above can fail."""
-    monkeypatch.setattr("tenants.requester.ACTING_TIME", timedelta(days=999))
+def who_31_minutes_later(erin: Client, people: People, monkeypatch: pytest.MonkeyPatch) -> User:
     act(erin, people.alice)
+    later = timezone.now() + timedelta(minutes=31)
+    monkeypatch.setattr(timezone, "now", lambda: later)
+    return erin.get("/control/").wsgi_request.user
 
-    assert erin.get("/control/").wsgi_request.user == people.alice
+
+def test_acting_ends_after_half_an_hour(erin: Client, people: People, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert who_31_minutes_later(erin, people, monkeypatch) == people.erin
+
+
+def test_acting_ends_after_half_an_hour_control(erin: Client, people: People, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a later end the same session goes on as alice."""
+    monkeypatch.setattr("tenants.requester.ACTING_TIME", timedelta(hours=1))
+
+    assert who_31_minutes_later(erin, people, monkeypatch) == people.alice
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ import pytest
 from allauth.account.models import EmailAddress
 from django.core import mail
 from django.test import Client
-from django.utils import timezone
+from django.utils import timezone, translation
+from django.utils.translation import gettext
 
 import tenants.services.invitations as service
 from core.errors import InvalidInput, NotAllowed, TooMany
@@ -58,11 +59,16 @@ def test_mail_says_who_invites_to_what_and_the_row_holds_no_token(people: People
 
 
 def test_mail_is_written_in_the_language_of_who_invites(people: People) -> None:
-    for language in ("he", "fa", "fr"):
+    expected = []
+    for language in ("en", "he", "fa", "fr"):
         people.bob.language = language
         invited(people, email=f"{language}@example.com")
+        with translation.override(language):
+            said = gettext("%(inviter)s invites you to work at %(place)s as %(role)s.")
+            expected.append(said.partition("%(role)s")[0] % {"inviter": "Bob", "place": "Our branch"})
 
-    assert all("/auth/invitation/" in sent.body for sent in mail.outbox)
+    assert [text in sent.body for text, sent in zip(expected, mail.outbox, strict=True)] == [True] * 4
+    assert len(set(expected)) == 4
 
 
 def test_stranger_accepts_and_is_in_but_for_the_second_factor(people: People) -> None:

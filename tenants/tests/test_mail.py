@@ -13,7 +13,9 @@ from pytest_django import Settings
 
 from core import mail as core_mail
 from core.errors import Unavailable
-from tenants.models import User
+from tenants.models import Role, User
+from tenants.services.invitations import invite_person
+from tenants.tests.factories import People
 from tenants.tests.mailbox import PASSWORD, code_in, is_signed_in, make_known, received
 from tenants.tests.signing_in import sign_in as sign_in_as
 
@@ -123,10 +125,14 @@ def test_address_adds_no_header(client: Client, email: str) -> None:
     assert django_mail.outbox == []
 
 
-def test_names_with_markup_are_no_markup(client: Client, mail: httpx.Client) -> None:
-    email = "o'neil&co@example.com"
-    make_known(email)
+def test_names_with_markup_are_no_markup(people: People, mail: httpx.Client) -> None:
+    people.bob.name = "O'Neil & <b>Sons</b>"
+    role = Role.objects.get(code="branch_manager")
 
-    client.post("/auth/password-reset", {"email": email})
+    invite_person(email=ALICE, name="Nina & Co", role=role, branch=people.branch, actor=people.bob)
 
-    assert "&" not in received(mail, email)[0]["text"]
+    message = received(mail, ALICE)[0]
+    assert people.bob.name in message["subject"]
+    assert people.bob.name in message["text"]
+    assert "Nina & Co" in message["text"]
+    assert "&amp;" not in message["text"]

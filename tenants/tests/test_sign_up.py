@@ -1,5 +1,6 @@
 """Making an account: the code, known addresses, those who wait with somebody else's."""
 
+import re
 from datetime import timedelta
 
 import httpx
@@ -96,8 +97,9 @@ def test_answer_is_the_same_for_known_addresses(mail: httpx.Client) -> None:
         browser = Client()
         asked = sign_up(browser, email)
         page = browser.get("/auth/email/confirm").content.decode().replace(email, "ADDRESS")
+        page = re.sub(r"[A-Za-z0-9]{64}", "TOKEN", page)
         wrong = [give_code(browser, "x") for _ in range(5)]
-        answers.append((asked, len(page), wrong, is_signed_in(browser)))
+        answers.append((asked, page, wrong, is_signed_in(browser)))
 
     assert answers[0] == answers[1] == answers[2]
     assert User.objects.count() == 3
