@@ -168,11 +168,11 @@ def test_deep_json(stack: RunningStack) -> None:
 def test_address_is_not_what_a_header_says(stack: RunningStack) -> None:
     """Uvicorn alone would believe whoever comes from this machine."""
     left = []
-    for number in range(2):
+    for number in range(5):  # a little comes back between them
         # Refused for want of a token, and counted.
         answer = httpx.post(
             f"{stack.run['web']}/auth/sign-in", headers={"X-Forwarded-For": f"198.51.100.{number}"}, timeout=WITHIN_S
         )
         left.append(int(answer.headers["RateLimit"].split(";r=")[1].split(";")[0]))
 
-    assert left[1] < left[0]
+    assert left[-1] < left[0]
