@@ -14,14 +14,12 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from core.errors import DomainError
-from core.exports import ExportResponse
+from core.exports import ExportResponse, take_export
 from core.views import say
 from tenants import access
 from tenants.models import User
 from tenants.proof import Missing, missing_proof
-from tenants.requester import RECENTLY, methods_of
 from tenants.services import erase_person, export_person
-from tenants.services.second_factor import owns_second_factor
 
 _ASKED_AT = {Missing.FACTOR: "mfa_reauthenticate", Missing.PASSWORD: "account_reauthenticate"}
 
@@ -73,7 +71,8 @@ def delete(request: HttpRequest) -> HttpResponse:
 
 
 def as_file(person: User, *, actor: User) -> ExportResponse:
-    """What is kept about a person, to save. Raises `NotAllowed`."""
+    """What is kept about a person, to save. Raises `NotAllowed`, `TooMany`."""
+    take_export(actor.pk)
     pieces = export_person(person=person, actor=actor)
     response = ExportResponse((piece.encode() for piece in pieces), content_type="application/json")
     response["Content-Disposition"] = f'attachment; filename="data-{timezone.now():%Y-%m-%d}.json"'
