@@ -243,28 +243,32 @@ def holds_all(actor: "User", permissions: Iterable[str], place: "Chain | Branch 
     return all(reach(actor, permission).everywhere for permission in permissions)
 
 
-def outranks(actor: "User", other: "User") -> bool:
-    """Whether `actor` holds whatever `other` does, or would with an open account: being them would win nothing."""
+def outranks(actor: "User", other: "User", permission: str = "") -> bool:
+    """Whether `actor` holds whatever `other` does, or would with an open account: being them would win nothing.
+
+    With a permission, whether `actor` holds that too wherever `other` holds something: a customer of two chains is no
+    more one's customer than the other's.
+    """
     if actor.pk == other.pk:
         return True
-    return all(holds_all(actor, grant.role.permissions, grant.branch or grant.chain) for grant in _in_force(other))
-
-
-def may_act_as(actor: "User", other: "User") -> bool:
-    """Whether `actor` outranks `other` and may impersonate wherever `other` holds something.
-
-    A customer of two chains sees their rentals in both: who acts as them may do so in both.
-    """
-    return bool(may(actor, IMPERSONATES, other)) and all(
-        holds_all(actor, {*grant.role.permissions, IMPERSONATES}, grant.branch or grant.chain)
-        for grant in _in_force(other)
+    asked = {permission} - {""}
+    return all(
+        holds_all(actor, {*grant.role.permissions, *asked}, grant.branch or grant.chain) for grant in _in_force(other)
     )
 
 
-def require_rank(actor: "User | None", other: "User") -> None:
-    """Raise `NotAllowed` unless `actor` outranks `other`. None is the product itself."""
-    if actor is not None and not outranks(actor, other):
-        raise NotAllowed(_("This person may do more than you may."))
+def may_act_as(actor: "User", other: "User") -> bool:
+    """Whether `actor` outranks `other` and may impersonate wherever `other` holds something."""
+    return bool(may(actor, IMPERSONATES, other)) and outranks(actor, other, IMPERSONATES)
+
+
+def require_rank(actor: "User | None", other: "User", permission: str = "") -> None:
+    """Raise `NotAllowed` unless `actor` outranks `other`, as `outranks` has it. None is the product itself."""
+    if actor is None or outranks(actor, other, permission):
+        return
+    if outranks(actor, other):
+        raise NotAllowed(_("They hold something where you may not do this."))
+    raise NotAllowed(_("This person may do more than you may."))
 
 
 def is_platform_staff(user: "User | AnonymousUser") -> bool:

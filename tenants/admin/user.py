@@ -260,7 +260,7 @@ class UserAdmin(ScopedAdmin):
         allowed = super().has_change_permission(request, obj)
         if obj is None:
             return allowed
-        return allowed and obj.erased_at is None and access.outranks(access.person(request.user), obj)
+        return allowed and obj.erased_at is None and access.outranks(access.person(request.user), obj, "users:change")
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Accounts are closed, not deleted: rentals tell of them."""

@@ -51,9 +51,7 @@ def act_as_person(*, session: SessionBase, user: User, reason: str, actor: User)
         raise NotAllowed(_("This account is closed: nobody can act as them."))
     if not access.may(actor, IMPERSONATES, user):
         raise NotAllowed
-    access.require_rank(actor, user)
-    if not access.may_act_as(actor, user):
-        raise NotAllowed(_("They hold something where you may not act as other people."))
+    access.require_rank(actor, user, IMPERSONATES)
     if not reason.strip():
         raise InvalidInput(errors={"reason": [_("Say why, so that it can be understood later.")]})
     entry = acting_entry(user)

@@ -19,7 +19,7 @@ LIFETIME = timedelta(hours=12)
 
 def create_sign_in_link(*, user: User, next_path: str, actor: User | None = None) -> str:
     """A token for `/auth/link/<token>`; only its hash is kept. Raises `NotAllowed` when `user` outranks `actor`."""
-    access.require_rank(actor, user)
+    access.require_rank(actor, user, "users:link")
     token = secrets.token_urlsafe(32)
     ends = timezone.now() + LIFETIME
     with transaction.atomic():

@@ -56,7 +56,7 @@ def update_person(*, user: User, email: str | None, phone: str | None, name: str
 
     Raises `InvalidInput`, and `NotAllowed` when the person outranks `actor` or is erased.
     """
-    access.require_rank(actor, user)
+    access.require_rank(actor, user, "users:change")
     if user.erased_at:
         raise NotAllowed(_("This person is erased and stays so."))
     with transaction.atomic():
@@ -93,7 +93,7 @@ def deactivate_person(*, user: User, actor: User) -> None:
 
     Raises `NotAllowed` for one's own account, for the last manager's and when the person outranks `actor`.
     """
-    access.require_rank(actor, user)
+    access.require_rank(actor, user, "users:change")
     if actor.pk == user.pk:
         raise NotAllowed(_("You can't close your own account."))
     with transaction.atomic():
@@ -112,7 +112,7 @@ def reactivate_person(*, user: User, actor: User) -> None:
 
     Raises `NotAllowed` when the person outranks `actor`.
     """
-    access.require_rank(actor, user)
+    access.require_rank(actor, user, "users:change")
     with transaction.atomic():
         if User.objects.filter(pk=user.pk, is_active=False, erased_at__isnull=True).update(is_active=True):
             _note_account(user, "closed", "open", actor)

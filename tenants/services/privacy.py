@@ -31,7 +31,7 @@ def export_person(*, person: User, actor: User | str) -> Iterator[str]:
     Raises `NotAllowed` when the person outranks `actor`. The audit says who took it before the first piece is read.
     """
     if isinstance(actor, User):
-        access.require_rank(actor, person)
+        access.require_rank(actor, person, "users:export")
     audit.record("exported", person, actor=actor)
     return privacy.export(person)
 
@@ -48,7 +48,7 @@ def erase_person(*, user: User, actor: User | str) -> None:
         if row.erased_at is not None:
             return
         if isinstance(actor, User):
-            access.require_rank(actor, row)
+            access.require_rank(actor, row, "users:erase")
         require_another_manager(row.pk)
         privacy.require_erasable(row)
         _forget(row, actor)

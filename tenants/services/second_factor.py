@@ -161,7 +161,7 @@ def reset_second_factor(*, user: User, actor: User) -> None:
 
     Raises `NotAllowed` for oneself and when the person outranks `actor`.
     """
-    access.require_rank(actor, user)
+    access.require_rank(actor, user, "users:link")
     if actor.pk == user.pk:
         raise NotAllowed(_("You can't reset your own second factor. Change it on the page about your security."))
     User.objects.select_for_update(no_key=True).get(pk=user.pk)

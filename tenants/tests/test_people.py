@@ -1,5 +1,6 @@
 """Making, changing and closing accounts, and giving and taking roles: what changes, and for whom it is refused."""
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -15,12 +16,15 @@ from tenants.services import (
     create_sign_in_link,
     deactivate_person,
     ensure_customer_grant,
+    erase_person,
+    export_person,
     grant_role,
     issue_tokens,
     reactivate_person,
     revoke_grant,
     update_person,
 )
+from tenants.services.second_factor import reset_second_factor
 from tenants.services.sessions import issue_access_token, user_of_token
 from tenants.tests.factories import People, make_grant, make_user
 from tenants.tests.signing_in import sign_in
@@ -143,6 +147,43 @@ def test_whoever_holds_more_is_left_alone(people: People, helper: User) -> None:
 
     now = _again(erin)
     assert (now.email, now.is_active, SignInLink.objects.count()) == (erin.email, True, 0)
+
+
+@pytest.fixture
+def chains_helper(people: People) -> User:
+    """May do everything to people, in our chain."""
+    helper = make_user()
+    role = Role.objects.create(code="chain-helper", name="Helper", permissions=["users:*"])
+    Grant.objects.create(user=helper, role=role, chain=people.chain)
+    return helper
+
+
+ON_A_PERSON: dict[str, Callable[[User, User], object]] = {
+    "update": lambda user, actor: update_person(
+        user=user, email="new@example.com", phone=None, name="", language="en", actor=actor
+    ),
+    "close": lambda user, actor: deactivate_person(user=user, actor=actor),
+    "open": lambda user, actor: reactivate_person(user=user, actor=actor),
+    "link": lambda user, actor: create_sign_in_link(user=user, next_path="/", actor=actor),
+    "factor": lambda user, actor: reset_second_factor(user=user, actor=actor),
+    "export": lambda user, actor: export_person(person=user, actor=actor),
+    "erase": lambda user, actor: erase_person(user=user, actor=actor),
+}
+
+
+@pytest.mark.parametrize("deed", ON_A_PERSON)
+def test_customer_of_two_chains_is_no_more_one_chains_than_the_others(
+    people: People, chains_helper: User, deed: str
+) -> None:
+    customer = make_user(phone="+972525550001")
+    make_grant(user=customer, role="customer", branch=people.branch)
+    elsewhere = make_grant(user=customer, role="customer", branch=people.strange_branch)
+
+    with pytest.raises(NotAllowed, match="They hold something where you may not do this"):
+        ON_A_PERSON[deed](customer, chains_helper)
+    elsewhere.delete()
+
+    ON_A_PERSON[deed](_again(customer), chains_helper)
 
 
 def test_closed_manager_still_outranks_support(people: People, helper: User) -> None:
