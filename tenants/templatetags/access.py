@@ -43,5 +43,5 @@ def open_support(context: dict[str, Any]) -> list[SupportAccess]:
 def _reader(context: dict[str, Any]) -> User | None:
     """Nobody on an error page of a request that never got as far as reading who asks: asking may be what failed."""
     request = context.get("request")
-    user = request.user if hasattr(request, "signed_in") else None
+    user = getattr(request, "user", None) if hasattr(request, "signed_in") else None
     return user if isinstance(user, User) else None
