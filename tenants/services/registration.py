@@ -15,7 +15,7 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.mail import EmailMessage
 from django.db import IntegrityError, transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils import timezone, translation
 from django.utils.crypto import constant_time_compare, salted_hmac
 from django.utils.translation import gettext
@@ -113,10 +113,11 @@ def _begin_account(registration: Registration) -> User:
 
 def _is_known(email: str) -> bool:
     """Whether an account holds this address for good. One that nobody proved, used or was given a role does not."""
-    if EmailAddress.objects.filter(email=email, verified=True).exists():
-        return True
-    user = User.objects.filter(email=email).first()
-    return user is not None and not (user.is_active and user.last_login is None and not user.grants.exists())
+    proved = EmailAddress.objects.filter(email=email, verified=True).exists()
+    # Asked whatever the first says: the time must not tell.
+    in_use = Q(is_active=False) | Q(last_login__isnull=False) | Q(grants__isnull=False)
+    used = User.objects.filter(in_use, email=email).exists()
+    return proved or used
 
 
 def _text_with(code: str) -> tuple[str, str]:
