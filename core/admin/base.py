@@ -20,6 +20,7 @@ from django.shortcuts import redirect
 from django.utils.translation import gettext_lazy as _
 from unfold.paginator import InfinitePaginator
 
+from core.admin.forms import OwnRowsFormSet
 from core.admin.pages import ButtonPages
 from core.admin.requester import may, may_contact, requester
 from core.audit import hidden_fields
@@ -311,6 +312,7 @@ class LedgerAdmin(ReadOnlyAdmin):
 class ScopedTabular(Scoped, Tabular):
     """Rows of another model on an object's page."""
 
+    formset = OwnRowsFormSet
     extra = 0
     hide_title = True
 
@@ -324,6 +326,7 @@ class ReadOnlyTabular(ReadOnly, ScopedTabular):
 class ReadOnlyStacked(ReadOnly, Scoped, Stacked):
     """One related row as a form, to look at."""
 
+    formset = OwnRowsFormSet
     extra = 0
     hide_title = True
     can_delete = False
