@@ -19,7 +19,7 @@ from carts.tests.factories import make_cart
 from core import outbox, secrets
 from devices.services import create_enrolment_code, register_device
 from devices.services.tokens import signed
-from tenants.models import Role, User
+from tenants.models import Branch, Chain, Role, User
 from tenants.services import create_personal_token, create_sign_in_link, issue_tokens, request_otp, request_registration
 from tenants.services.invitations import invite_person
 from tenants.tests.authenticators import SECRET, give_app
@@ -28,6 +28,32 @@ from tenants.tests.mailbox import PASSWORD, code_in, make_known, received, recei
 from tenants.tests.signing_in import sign_in
 
 pytestmark = pytest.mark.django_db
+KINDS = {
+    "password",
+    "seed of the app",
+    "seed of the recovery codes",
+    "recovery code",
+    "access token",
+    "refresh token",
+    "personal token",
+    "secret part of a personal token",
+    "sign-in link",
+    "code of a registration",
+    "password of a registration",
+    "invitation",
+    "code by SMS",
+    "enrolment code",
+    "used enrolment code",
+    "claim of a device that waits",
+    "token of a device, its password at the broker",
+    "secret of the device's token",
+    "code of a password reset",
+    "code of a change of address",
+    "cookie of a browser",
+    "cookie of a browser that waits for a code",
+    "code by mail",
+    "seed that is being set up",
+}
 
 
 def dump() -> dict[str, str]:
@@ -136,12 +162,17 @@ def _of_devices(people: People) -> dict[str, str]:
     }
     admitted = register_device(code=used, **register_device_with)
     assert admitted.token
+    Chain.objects.filter(pk=people.chain.pk).update(approve_devices=True)
+    _row, third = create_enrolment_code(branch=Branch.objects.get(pk=people.branch.pk))
+    waits = register_device(code=third, **{**register_device_with, "mac_address": "AA:BB:CC:00:00:0A"})
+    assert waits.claim
     cart = make_cart(branch=people.branch)
     start_rental(cart=cart, customer=people.dora, idempotency_key=uuid4().hex)
     outbox.sweep()
     return {
         "enrolment code": waiting,
         "used enrolment code": used,
+        "claim of a device that waits": waits.claim,
         "token of a device, its password at the broker": signed(admitted.token),
         "secret of the device's token": signed(admitted.token).rpartition(".")[2],
     }
@@ -157,7 +188,14 @@ def _of_browsers(people: People, mail: httpx.Client) -> dict[str, str]:
     sign_in(setting_up, fresh, second_factor=False)
     setting_up.get(reverse("mfa_activate_totp"))
     seed = setting_up.session["mfa.totp.secret"]
+    forgot = make_known("forgot@example.com")
+    Client().post(reverse("account_reset_password"), {"email": forgot.email})
+    moving = Client()
+    sign_in(moving, make_known("old@example.com"))
+    moving.post(reverse("account_email"), {"email": "moved@example.com", "action_add": ""})
     return {
+        "code of a password reset": code_in(mail, "forgot@example.com"),
+        "code of a change of address": code_in(mail, "moved@example.com"),
         "cookie of a browser": signed_in.cookies["sessionid"].value,
         "cookie of a browser that waits for a code": by_code.cookies["sessionid"].value,
         "code by mail": code_in(mail, "coder@example.com"),
@@ -172,6 +210,8 @@ def test_dump_holds_nothing_usable(filled: dict[str, str]) -> None:
 
 
 def test_every_kind_of_secret_is_looked_for(filled: dict[str, str]) -> None:
+    assert set(filled) == KINDS
+    assert len(set(filled.values())) == len(KINDS)
     assert all(len(secret) >= 6 for secret in filled.values())
     assert filled["seed of the app"] == SECRET
 
