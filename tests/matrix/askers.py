@@ -1,6 +1,6 @@
 """Who asks: every role, every way in. Each has a side that is its own and others it must not learn of."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -21,6 +21,7 @@ from tenants.services.sessions import issue_access_token
 from tenants.services.support_access import open_support_access
 from tenants.tests.factories import make_grant, make_phone, make_user
 from tenants.tests.signing_in import sign_in
+from tests.matrix.declared import CLOSED, OPEN_TO_ALL, Open
 from tests.matrix.estate import Side, build_side
 
 EVERYTHING = frozenset({"*"})
@@ -73,8 +74,8 @@ class Asker:
     one_factor: bool = False
     acting: bool = False
     everywhere: frozenset[str] = frozenset()
-    # Addresses whose pages tell of every chain, to those who may know.
-    told_at: frozenset[str] = frozenset()
+    # Addresses that are open to them beyond what is open to everybody: who may know of every chain.
+    told_at: Mapping[str, Open] = field(default_factory=dict)
 
     def holds(self, permission: str, *, place: str = BRANCH) -> bool:
         """Whether they hold it on their side, on things of a branch, of the chain or of the whole platform."""
@@ -86,11 +87,16 @@ class Asker:
         resource = permission.partition(":")[0]
         return bool({"*", f"{resource}:*", permission} & self.permissions)
 
-    def canaries(self) -> dict[Side, tuple[str, ...]]:
-        """What must not be said to them, by side."""
+    def canaries(self, says: frozenset[str] = frozenset()) -> dict[Side, tuple[str, ...]]:
+        """What must not be said to them, by side; where rows of the models `says` may be told of."""
         return {
-            other: other.canaries(shared=self.own if other.chain == self.own.chain else None) for other in self.others
+            other: other.canaries(shared=self.own if other.chain == self.own.chain else None, says=says)
+            for other in self.others
         }
+
+    def open_at(self, name: str) -> Open:
+        """What is open to them on purpose at an address."""
+        return self.told_at.get(name) or OPEN_TO_ALL.get(name, CLOSED)
 
     @contextmanager
     def same_cookies(self) -> Any:
@@ -134,6 +140,7 @@ def anonymous(world: World) -> Asker:
 
 
 def customer(world: World) -> Asker:
+    """Whose sessions, personal tokens and second factor the side's are."""
     others = (world.sister, world.theirs)
     return person("customer", world.ours.customer, world.ours, others, renter=True, owner=True)
 
@@ -205,7 +212,14 @@ def support_access(world: World) -> Asker:
         place=CHAIN,
         staff=True,
         everywhere=opens,
-        told_at=frozenset({"people:support-access"}),
+        told_at={
+            "people:support-access": Open(
+                "they may look into any chain, and say why",
+                frozenset({"chain"}),
+                frozenset({"tenants.chain"}),
+                frozenset({"tenants.supportaccess", "tenants.grant", "core.auditentry"}),
+            )
+        },
     )
 
 

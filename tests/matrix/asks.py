@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,12 +11,15 @@ from django.apps import apps
 from django.contrib import admin
 from django.db import models
 from django.urls import Resolver404, URLPattern, get_resolver, resolve, reverse
+from django.utils import timezone
 from drf_spectacular.generators import SchemaGenerator
 
 from carts.models import Cart, Rental
+from tenants.enums import RoleCode
 from tenants.kinds import kinds
-from tenants.models import User
+from tenants.models import Role, User
 from tests.addresses import named
+from tests.matrix import cells
 from tests.matrix.cells import FREE, KINDS, NOBODYS_ID, TEXT, Ask, own
 from tests.matrix.estate import Side
 from tests.matrix.pages import TYPED, Form, Page, Pairs, query_of
@@ -25,6 +29,19 @@ METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 BODIES: dict[tuple[str, str], Callable[[Side], Any]] = {
     ("POST", "api-cart-assign"): lambda side: {"cart_number": side.row(Cart).cart_number},
     ("POST", "api-cart-return"): lambda side: {"cart_id": str(side.row(Rental).cart_id)},
+    ("POST", "api-otp-request"): lambda side: {"phone": TYPED["phone"], "region": "IL"},
+    ("POST", "api-otp-verify"): lambda side: {"phone": TYPED["phone"], "region": "IL", "code": "123456"},
+    ("POST", "api-register"): lambda side: {"email": "typed@example.com", "password": PASSWORD, "name": "Typed"},
+    ("POST", "api-login"): lambda side: {"email": "typed@example.com", "password": PASSWORD},
+    ("POST", "api-token-list"): lambda side: {"name": "Typed", "scopes": ["carts:view"], "expires_at": _soon()},
+}
+PASSWORD = "grey-Otter-4711"
+# What is chosen where a form offers it, because the first choices don't fit each other: a role, and where it is held.
+CHOSEN: dict[str, Callable[[Side], str]] = {
+    "role": lambda side: RoleCode.BRANCH_MANAGER,
+    "place": lambda side: f"branch:{side.branch.pk}",
+    "scopes": lambda side: "carts:view",
+    "locker_id": lambda side: "9",
 }
 # Kinds looked for by name; the others are looked for in the same way.
 SEARCHED = {Cart, Rental, User}
@@ -64,6 +81,34 @@ def unknown_parameters() -> list[str]:
     return sorted(names - set(KINDS) - set(FREE) - {"object_id", "content_type_id"})
 
 
+def unknown_ids() -> list[str]:
+    """Names of ids and e-mail addresses in queries and bodies that are not said to stand for anything."""
+    found = set()
+    for _, _, operation in operations():
+        found |= {each["name"] for each in operation.get("parameters", ()) if _names_somebody(each["schema"])}
+        content = operation.get("requestBody", {}).get("content", {})
+        found |= set(_ids_in(content.get("application/json", {}).get("schema", {}), ""))
+    return sorted(found - set(KINDS) - set(FREE))
+
+
+def _ids_in(schema: dict[str, Any], name: str) -> Iterator[str]:
+    if "$ref" in schema:
+        schema = _named_schema(schema)
+    for inner in (each for several in ("allOf", "oneOf", "anyOf") for each in schema.get(several, ())):
+        yield from _ids_in(inner, name)
+    for key, inner in schema.get("properties", {}).items():
+        if not inner.get("readOnly"):
+            yield from _ids_in(inner, key)
+    if "items" in schema:
+        yield from _ids_in(schema["items"], name.removesuffix("s"))
+    if _names_somebody(schema):
+        yield name
+
+
+def _names_somebody(schema: dict[str, Any]) -> bool:
+    return schema.get("format") in ("uuid", "email")
+
+
 def _params(pattern: URLPattern, side: Side, rows: type[models.Model] | None = None) -> dict[str, Any] | None:
     found = {}
     for name in parameters(pattern):
@@ -86,6 +131,7 @@ def page_asks(side: Side) -> Iterator[Ask]:
             yield Ask("people:access", "GET", query=(*asked, about), rows=thing.model)
             if thing.model in SEARCHED:
                 yield Ask("people:access", "GET", query=(*asked, ("thing_q", TEXT)))
+    yield Ask("people:person-export", "POST", query=(("q", TEXT),), body=(("format", "csv"),))
     whom = ("person", str(side.manager.pk))
     yield Ask("people:access", "GET", query=(("permission", "carts:view"), whom, ("anywhere", "1")))
     yield Ask("people:access", "GET", query=(("person_q", TEXT),))
@@ -158,6 +204,8 @@ def model_of(name: str) -> type[models.Model] | None:
 def offered(ask: Ask, html: str, side: Side) -> Iterator[Ask]:
     """What a page offers to send: its forms and the links that narrow lists, each kind once."""
     page = Page(html, ask.address)
+    unknown = sorted(page.addresses - set(KINDS))
+    assert unknown == [], f"{ask}: say in tests/matrix/cells.py, KINDS, whose {unknown} may be"
     for form in page.forms:
         if (found := _asked(form.action)) is None:
             continue
@@ -203,11 +251,20 @@ def _filled(form: Form, side: Side) -> Iterator[Pairs]:
     fields = [(name, value) for name, value in form.fields if name != "csrfmiddlewaretoken"]
     for name, (app, model, column) in form.asked_for.items():
         target = apps.get_model(app, model)._meta.get_field(column).related_model
-        if target in side.rows:
-            fields = [(n, str(side.row(target).pk) if n == name and not v else v) for n, v in fields]
+        row = side.row(target) if target in side.rows else Role.objects.get(code=RoleCode.BRANCH_MANAGER)
+        if isinstance(row, target):
+            fields = [(n, str(row.pk) if n == name and not v else v) for n, v in fields]
+    for name, choose in CHOSEN.items():
+        typed = name in dict(fields) and name not in form.choices
+        if typed or choose(side) in form.choices.get(name, ()):
+            fields = [*((n, v) for n, v in fields if n != name), (name, choose(side))]
     actions = [choice for choice in form.choices.get("action", []) if choice]
     also = [(name, value) for name, value in ALSO if name not in dict(fields)]
-    if not actions:
+    if not actions and {"chain", "branch"} <= set(form.asked_for):
+        # In a chain or in a branch, never both.
+        yield [(n, v) for n, v in (*fields, *also) if n != "chain"]
+        yield [(n, v) for n, v in (*fields, *also) if n != "branch"]
+    elif not actions:
         yield [*fields, *also]
     for action in actions:
         yield [*((n, v) for n, v in fields if n != "action"), ("action", action), *also]
@@ -271,6 +328,11 @@ def _queried(parameter: dict[str, Any], side: Side) -> Any:
     )
 
 
+def _named_schema(schema: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = document()["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    return found
+
+
 def _body(name: str, method: str, operation: dict[str, Any], side: Side) -> Any:
     if (method, name) in BODIES:
         return BODIES[method, name](side)
@@ -286,7 +348,7 @@ def _body(name: str, method: str, operation: dict[str, Any], side: Side) -> Any:
 def _example(schema: dict[str, Any], side: Side, name: str, *, new: bool) -> Any:
     """A value that fits a schema; for names that stand for a row, the own one's."""
     if "$ref" in schema:
-        return _example(document()["components"]["schemas"][schema["$ref"].rpartition("/")[2]], side, name, new=new)
+        return _example(_named_schema(schema), side, name, new=new)
     for several in ("allOf", "oneOf", "anyOf"):
         if several in schema:
             return _example(schema[several][0], side, name, new=new)
@@ -298,7 +360,7 @@ def _example(schema: dict[str, Any], side: Side, name: str, *, new: bool) -> Any
         }
     if schema.get("type") == "array":
         return [_example(schema["items"], side, name.removesuffix("s"), new=new)]
-    if not (new and name in TYPED) and (value := own(name, side)) is not None:
+    if not (name in cells.TYPED or (new and name in TYPED)) and (value := own(name, side)) is not None:
         return _plain(value)
     if "enum" in schema:
         return schema["enum"][0]
@@ -318,6 +380,10 @@ def _of_type(schema: dict[str, Any], name: str) -> Any:
         "decimal": "1.5",
     }
     return formats.get(str(form), TYPED.get(name, "Typed"))
+
+
+def _soon() -> str:
+    return (timezone.now() + timedelta(days=30)).isoformat()
 
 
 def _plain(value: Any) -> Any:

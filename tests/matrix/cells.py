@@ -3,13 +3,16 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
 from allauth.mfa.models import Authenticator
+from django.contrib import admin
 from django.contrib.contenttypes.models import ContentType
 from django.db import models
+from django.forms.models import _get_foreign_key
 from django.urls import reverse
 
 from carts.models import Cart, Rental
@@ -21,12 +24,14 @@ from tenants.models import (
     Grant,
     Invitation,
     PersonalToken,
+    Registration,
     SupportAccess,
     User,
 )
 from tests.matrix.estate import Side
 
-# What a name in an address, a query or a body stands for. A name of an id that is missing here fails the matrix.
+# What a name in an address, a query or a body stands for. The matrix fails for a name in an address, and for one of an
+# id, an e-mail address or a phone number in the OpenAPI document or in a form, that is missing here and in FREE.
 KINDS: dict[str, tuple[type[models.Model], str]] = {
     "branch_id": (Branch, "pk"),
     "branch": (Branch, "pk"),
@@ -42,32 +47,48 @@ KINDS: dict[str, tuple[type[models.Model], str]] = {
     "code": (Branch, "code"),
     "controller_id": (Controller, "pk"),
     "device_id": (Device, "pk"),
+    "email": (User, "email"),
     "key": (BrowserSession, "pk"),
     "opened_id": (SupportAccess, "pk"),
     "place": (Branch, "pk"),
     "thing": (Cart, "pk"),
     "who": (User, "pk"),
+    "login": (User, "email"),
     "grant_id": (Grant, "pk"),
     "invitation_id": (Invitation, "pk"),
     "mac_address": (KnownMac, "mac_address"),
     "person_id": (User, "pk"),
     "person": (User, "pk"),
+    "phone": (User, "phone"),
     "pk": (Authenticator, "pk"),
+    "registration": (Registration, "pk"),
     "rental_id": (Rental, "pk"),
     "token_id": (PersonalToken, "pk"),
     "user_id": (User, "pk"),
     "user": (User, "pk"),
 }
-# Names in addresses that stand for nobody's row.
-FREE = {"token": "x" * 43, "app_label": "tenants", "url": "nothing-here", "button": "none"}
+# What people type, not what they choose: a new one's place is taken by somebody's to see whether that is told.
+TYPED = {"email", "phone"}
 TEXT = "«text»"  # in a query: whatever stands in everything of a side
 NOBODY = "zqnobody"
 NOBODYS_ID = UUID("5eed5eed-0000-4000-8000-5eed5eed5eed")
+# Names that stand for nobody's row: what a device calls its own start and connection, too.
+FREE: dict[str, Any] = {
+    "token": "x" * 43,
+    "app_label": "tenants",
+    "url": "nothing-here",
+    "button": "none",
+    "boot_id": NOBODYS_ID,
+    "connection_id": NOBODYS_ID,
+}
+NOBODYS_PHONE = "+972531499999"
 NOBODYS_NUMBER = 2_000_000_123
+_INLINE = re.compile(r"(?P<prefix>\w+)-\d+-id")
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 Slot = tuple[str, Any]
 Sent = dict[str, str]
+Swapped = tuple["Ask", "Ask", Sent, frozenset[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +134,16 @@ def own(name: str, side: Side, rows: type[models.Model] | None = None) -> Any:
     return None
 
 
+@cache
+def inlines(model: type[models.Model]) -> dict[str, type[models.Model]]:
+    """Models that are edited on the page of another one in the admin, by what the names of their fields begin with."""
+    found = {}
+    for inline in admin.site._registry[model].inlines:
+        key = _get_foreign_key(model, inline.model, fk_name=inline.fk_name)
+        found[key.remote_field.get_accessor_name(model=inline.model)] = inline.model
+    return found
+
+
 class Swap:
     """Puts another side's thing, or nobody's, where a thing of the asker's own side stands."""
 
@@ -128,8 +159,8 @@ class Swap:
                 if twin.pk != row.pk:
                     self._twins[str(row.pk)] = str(twin.pk)
 
-    def __call__(self, ask: Ask) -> Iterator[tuple[Ask, Ask, Sent]]:
-        """(with other's, with nobody's, what was put in): slot by slot, the whole address, everything at once."""
+    def __call__(self, ask: Ask) -> Iterator[Swapped]:
+        """(with other's, nobody's, what was put in, for which names): slot by slot, the whole address, all at once."""
         swapped = []
         for slot in ask.slots():
             if found := self._values(ask, slot):
@@ -145,9 +176,15 @@ class Swap:
         name, value = _name_and_value(ask, slot)
         if value == TEXT:
             return self.other.canary, NOBODY
-        if ask.rows and (name in ("_selected_action", "object_id", "id", "thing") or name.endswith("-id")):
+        if ask.rows and name in ("_selected_action", "object_id", "id", "thing"):
             return self._row_of_admin(ask.rows, value)
+        if ask.rows and (inline := _INLINE.fullmatch(name)):
+            prefix = inline["prefix"]
+            return self._row_of_admin(ask.rows if prefix == "form" else inlines(ask.rows).get(prefix), value)
         kind = KINDS.get(name.removesuffix("__exact").removesuffix("__id"))
+        if kind and kind[1] in TYPED and slot[0] == "body":
+            theirs = getattr(self.other.row(kind[0]), kind[1])
+            return theirs, nobodys(theirs)
         if kind and kind[0] in self.other.rows and slot[0] != "body":
             theirs = getattr(self.other.row(kind[0]), kind[1])
             return None if theirs == getattr(self.mine.row(kind[0]), kind[1]) else (theirs, nobodys(theirs))
@@ -187,6 +224,11 @@ def nobodys(value: Any) -> Any:
     if isinstance(value, int):
         return NOBODYS_NUMBER
     text = str(value)
+    if text.startswith("+"):
+        return NOBODYS_PHONE
+    if "@" in text:
+        domain = "@example.com"
+        return (NOBODY * 6)[: len(text) - len(domain)] + domain
     if _UUID.fullmatch(text):
         return str(NOBODYS_ID)
     if re.fullmatch(r"([0-9A-F]{2}:){5}[0-9A-F]{2}", text):
@@ -223,12 +265,13 @@ def _put(ask: Ask, slot: Slot, value: Any) -> Ask:
     return replace(ask, body=_replaced(ask.body, at, value))
 
 
-def _all_put(ask: Ask, swapped: list[tuple[Slot, Any, Any]]) -> tuple[Ask, Ask, Sent]:
+def _all_put(ask: Ask, swapped: list[tuple[Slot, Any, Any]]) -> Swapped:
     with_theirs, with_nobodys, sent = ask, ask, {}
+    names = frozenset(_name_and_value(ask, slot)[0] for slot, _, _ in swapped)
     for slot, theirs, nobodys in swapped:
         with_theirs, with_nobodys = _put(with_theirs, slot, theirs), _put(with_nobodys, slot, nobodys)
         sent |= _sent(theirs, nobodys)
-    return with_theirs, with_nobodys, sent
+    return with_theirs, with_nobodys, sent, names
 
 
 def _replaced(pairs: Any, at: int, value: Any) -> tuple[tuple[str, Any], ...]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import httpx
 import pytest
 from django.db import connection, transaction
 from pytest_django import Settings
@@ -29,7 +30,7 @@ def world(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator
 
 
 @pytest.fixture
-def unlimited(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
+def unlimited(monkeypatch: pytest.MonkeyPatch, settings: Settings, sms: httpx.Client) -> None:
     """Thousands of requests of one person in a minute: how many they may send is tested elsewhere."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     settings.BROKER_WAIT_S = 0

@@ -7,6 +7,8 @@ which holds on things of a branch unless `@chain` or `@platform` says where it i
 enough. A permission of a list says who may open it, which may show nothing.
 """
 
+from dataclasses import dataclass
+
 ANYBODY, FLOW, PERSON, SELF = "anybody", "flow", "person", "self"
 STAFF, DEVICE, RENTER, OWNER = "staff", "device", "renter", "owner"
 GET, POST, PUT, PATCH, DELETE = "GET", "POST", "PUT", "PATCH", "DELETE"
@@ -86,8 +88,8 @@ PAGES: dict[str, dict[str, str]] = {
     "people:audit": {GET: "audit:view"},
     "people:audit-export": {POST: "audit:view"},
     "people:support-access": {
-        GET: "support_access:view@chain | support_access:open@platform",
-        POST: "support_access:open@platform",
+        GET: "support_access:view@chain | support_access:open@chain",
+        POST: "support_access:open@chain",
     },
     "people:support-access-end": {POST: "support_access:end@chain | self"},
     # Customers.
@@ -176,13 +178,75 @@ ADMIN: dict[str, dict[str, str]] = {
     "admin:None": {GET: FLOW},
 }
 
-# What stands in these addresses opens them to whoever holds it: not a tenant's, but a shop's door.
+# Writes that no request of the matrix gets through, and why; they are let through in the tests of what they do.
+_BY_MAIL, _BY_HAND = "the code or token is in a mail", "a code of an app, or a key's answer, is made in a person's hand"
+NEVER_VALID: dict[str, str] = {
+    **dict.fromkeys(("account_confirm_login_code", "account_confirm_password_reset_code"), _BY_MAIL),
+    **dict.fromkeys(("tenants:invitation", "tenants:sign-in-link", "api-register-verify"), _BY_MAIL),
+    **dict.fromkeys(("tenants:phone-code", "carts:code", "api-otp-verify"), "the code is in a text message"),
+    **dict.fromkeys(("mfa_activate_totp", "mfa_add_webauthn", "mfa_login_webauthn", "mfa_authenticate"), _BY_HAND),
+    **dict.fromkeys(("mfa_reauthenticate", "mfa_reauthenticate_webauthn"), _BY_HAND),
+    "account_login": "nobody here has a password",
+    "api-login": "the same",
+    "api-token-refresh": "each token works once",
+    "api-device-register": "the code to enrol with is shown once",
+    "api-cart-return": "the lock says when a cart is back",
+    "admin:tenants_grant_add": "roles are chosen there by those who see all of them; others use the people pages",
+    "admin:django_celery_beat_periodictask_add": "the platform's: one of three kinds of schedules has to be chosen",
+    "api-chain-detail": "a chain with branches stays",
+}
+# Writes whose body names a permission that must be held.
+NAMES = {"tenants:token-create": "carts:view", "api-token-list": "carts:view"}
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """What an address tells on purpose to whoever holds what stands in it; everything else is judged as elsewhere.
+
+    `fields`: names in the address, the query or the body in which somebody else's thing may be answered otherwise than
+    nobody's; `work`: those in which it may only cost other queries; `says` and `changes`: models whose rows may be told
+    of, or changed, whosever they are.
+    """
+
+    why: str
+    fields: frozenset[str] = frozenset()
+    says: frozenset[str] = frozenset()
+    changes: frozenset[str] = frozenset()
+    work: frozenset[str] = frozenset()
+
+
+CLOSED = Open("nothing is open")
+_SHOP = frozenset({"tenants.chain", "tenants.branch", "carts.cart"})
+_RENTED = frozenset(
+    {
+        "carts.cart",
+        "carts.rental",
+        "devices.command",
+        "core.outboxmessage",
+        "core.statechange",
+        "core.auditentry",
+        "tenants.grant",
+    }
+)
+_ON_THE_CART = Open("a cart's QR code is read by whoever stands before it", frozenset({"public_code"}), _SHOP)
 OPEN_TO_ALL = {
-    "carts:cart": "a cart's QR code is read by whoever stands before it",
-    "carts:phone": "the same",
-    "carts:code": "the same",
-    "carts:resend": "the same",
-    "carts:unlock": "the same: people rent wherever they stand",
-    "api-cart-assign": "people rent wherever they stand; the number is painted on the cart",
-    "api-otp-request": "a code is sent to whoever names a number, known or not",
+    **dict.fromkeys(("carts:cart", "carts:phone", "carts:code", "carts:resend"), _ON_THE_CART),
+    "carts:unlock": Open("people rent wherever they stand", frozenset({"public_code"}), _SHOP, _RENTED),
+    "api-cart-assign": Open(
+        "people rent wherever they stand; the number is painted on the cart", frozenset({"cart_number"}), _SHOP, _RENTED
+    ),
+    "api-register-verify": Open(
+        "whoever asked for an account alone knows its random id; a guess at its code is counted",
+        frozenset({"registration"}),
+        changes=frozenset({"tenants.registration"}),
+    ),
+    **dict.fromkeys(
+        ("account_login", "account_request_login_code", "account_reset_password"),
+        Open("known addresses are found in another table than looked for last", work=frozenset({"login", "email"})),
+    ),
+    **dict.fromkeys(
+        ("admin:tenants_user_add", "admin:tenants_user_change"),
+        Open("an address and a number are one person's, of all chains", frozenset({"email", "phone"})),
+    ),
+    "account_signup": Open("an account is made where there is none", work=frozenset({"email"})),
 }

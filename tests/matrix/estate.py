@@ -35,11 +35,13 @@ from tenants.models import (
     Invitation,
     PersonalToken,
     RefreshToken,
+    Registration,
     Role,
     SignInLink,
     SupportAccess,
     User,
 )
+from tenants.tests.authenticators import give_app
 from tenants.tests.factories import make_branch, make_chain, make_grant, make_user
 
 _phones = count(1)
@@ -50,6 +52,7 @@ MEANT = {
     "devices.controller": {"port"},
     "tenants.branch": {"time_zone"},
     "tenants.user": {"password"},
+    "tenants.registration": {"password", "language"},
     "tenants.browsersession": {"session_data"},
     "core.auditentry": {"entity", "entity_id", "action"},
     "core.statechange": {"entity", "field", "from_state", "to_state"},
@@ -94,16 +97,30 @@ class Side:
         for rows in self.rows.values():
             yield from rows
 
-    def canaries(self, *, shared: "Side | None" = None) -> tuple[str, ...]:
-        """Whatever tells of this side, in lower case; of a sister branch, without the chain it shares."""
+    def canaries(self, *, shared: "Side | None" = None, says: frozenset[str] = frozenset()) -> tuple[str, ...]:
+        """Whatever tells of this side, in lower case; of a sister branch, without the chain it shares.
+
+        Where the models `says` may be told of: each text that stands in the others' rows alone, whole.
+        """
         known = {str(row.pk) for row in shared.everything()} if shared else set()
-        ids = {str(row.pk) for row in self.everything() if isinstance(row.pk, UUID)} - known
-        texts = {self.canary}
-        for row in self.everything():
+        told = [row for row in self.everything() if row._meta.label_lower in says]
+        rows = [row for row in self.everything() if row._meta.label_lower not in says and str(row.pk) not in known]
+        texts = {str(row.pk) for row in rows if isinstance(row.pk, UUID)}
+        for row in rows:
             for name in ("public_code", "mac_address", "phone"):
                 if value := getattr(row, name, None):
                     texts.add(str(value).lower())
-        return tuple(sorted(ids | texts))
+        if not says:
+            return tuple(sorted(texts | {self.canary}))
+        marked = {text for row in rows for text in self._marked(row)}
+        said = " ".join(text for row in told for text in self._marked(row))
+        return tuple(sorted(text for text in texts | marked if text not in said))
+
+    def _marked(self, row: models.Model) -> Iterator[str]:
+        for column in row._meta.concrete_fields:
+            value = getattr(row, column.attname)
+            if isinstance(value, str) and self.canary in value.lower():
+                yield value.lower()
 
 
 def build_side(canary: str, *, chain: Chain | None = None) -> Side:
@@ -197,15 +214,18 @@ def _people(side: Side) -> None:
         ),
         SupportAccess.objects.create(staff=staff, chain=side.chain, reason="To look into it", ends_at=soon),
         PersonalToken.objects.create(
-            user=side.manager, name="Till", token_hash=uuid4().hex, hint="abcd", scopes=["carts:view"], expires_at=soon
+            user=side.customer, name="Till", token_hash=uuid4().hex, hint="abcd", scopes=["carts:view"], expires_at=soon
         ),
         BrowserSession.objects.create(
-            session_key=uuid4().hex, session_data="", expire_date=soon, user=side.manager, user_agent="Browser"
+            session_key=uuid4().hex, session_data="", expire_date=soon, user=side.customer, user_agent="Browser"
         ),
         EmailAddress.objects.create(user=side.manager, email=side.manager.email, verified=True, primary=True),
-        Authenticator.objects.create(user=side.manager, type="totp", data={}),
+        *(_app(user) for user in (side.customer, side.manager)),
         RefreshToken.objects.create(token_hash=uuid4().hex, family=uuid4(), user=side.manager, expires_at=soon),
         SignInLink.objects.create(token_hash=uuid4().hex, user=side.manager, expires_at=soon),
+        Registration.objects.create(
+            email=f"{side.canary}-registers@example.com", password="!", language="en", code_hmac="x", expires_at=soon
+        ),
     )
 
 
@@ -227,6 +247,12 @@ def _mark(row: models.Model, canary: str) -> None:
     if changes:
         type(row)._base_manager.filter(pk=row.pk).update(**changes)
         row.refresh_from_db()
+
+
+def _app(user: User) -> Authenticator:
+    give_app(user)
+    found: Authenticator = Authenticator.objects.get(user=user, type="totp")
+    return found
 
 
 def _phone() -> str:

@@ -1,5 +1,6 @@
 """What the own must answer, by the declarations alone."""
 
+import re
 from enum import Enum
 
 from django.contrib import admin
@@ -15,6 +16,8 @@ OPEN_WITHOUT_FACTOR = ("/s/", "/r/", "/me/", "/i18n/", "/healthz")
 # What somebody who looks at the product as another role may still send.
 LEAVING = ("/i18n/", "/auth/leave", "/auth/sign-out")
 
+
+FORM_ERRORS = re.compile(r'class="[^"]*errorlist|aria-invalid="true"|class="errornote')
 
 # What a page of the admin asks for; whether an admin offers it at all is for the admin to say.
 PAGES_OF_A_MODEL = {"changelist": "view", "change": "view", "history": "view", "add": "add", "delete": "delete"}
@@ -34,7 +37,7 @@ def may_ask(asker: Asker, ask: Ask, table: dict[str, dict[str, str]]) -> May:
     methods = table[ask.name]
     method = "GET" if ask.method == "HEAD" and "HEAD" not in methods else ask.method
     if method not in methods:
-        return May.EITHER if declared.FLOW in methods.values() else May.NOT_TAKEN
+        return May.EITHER if declared.FLOW in methods.values() and not ask.json else May.NOT_TAKEN
     words = methods[method]
     if words == declared.FLOW:
         return May.EITHER
@@ -90,6 +93,33 @@ def fits(asker: Asker, word: str) -> bool:
         declared.RENTER: asker.renter,
         declared.OWNER: asker.owner,
     }[word]
+
+
+class Outcome(Enum):
+    """What became of a write."""
+
+    DONE = "done"
+    REFUSED = "refused"
+    INVALID = "refused for what was in it, or for the state of what it is about"
+
+
+def outcome(answer: Answer) -> Outcome:
+    """Whether a write went through: forms are shown again with their errors."""
+    if answer.refused or answer.status == 405:
+        return Outcome.REFUSED
+    return Outcome.INVALID if answer.status >= 400 or FORM_ERRORS.search(answer.text) else Outcome.DONE
+
+
+def never_let_through(asker: Asker, outcomes: dict[tuple[str, str], set[Outcome]]) -> list[str]:
+    """Writes this asker may send that were refused for what was in them, each time."""
+    taken = {**declared.PAGES, **declared.REST}
+    return [
+        f"{asker.name}: {method} {name}: no body or form of the matrix is ever valid, so that nothing in it is compared"
+        for (name, method), found in sorted(outcomes.items())
+        if found == {Outcome.INVALID}
+        if name not in declared.NEVER_VALID and method in taken.get(name, (method,))
+        if name not in declared.NAMES or asker.holds(declared.NAMES[name], place=asker.place)
+    ]
 
 
 def unexpected(answer: Answer, ask: Ask, may: May) -> str:

@@ -17,7 +17,11 @@ TYPED = {
     "version": "1.2.3",
     "cart_number": "4711",
     "locker_id": "9",
+    # A program's: who has an address is none.
+    "client_id": "",
 }
+# A date and a time that are typed into two fields.
+SPLIT = {"_0": "date", "_1": "time"}
 TYPED_BY_TYPE = {
     "email": "typed@example.com",
     "number": "7",
@@ -48,6 +52,8 @@ class Page(HTMLParser):
         self._path = path
         self.forms: list[Form] = []
         self.links: list[str] = []
+        # Names of fields for an e-mail address or a phone number.
+        self.addresses: set[str] = set()
         self._outside: dict[str, Form] = {}
         self._form: Form | None = None
         self._select: tuple[Form, str, bool] | None = None
@@ -114,9 +120,15 @@ class Page(HTMLParser):
         if kind in ("checkbox", "radio") and "checked" not in found and name != "_selected_action":
             form.choices.setdefault(name, []).append(value or "on")
             return
+        if kind in ("email", "tel"):
+            self.addresses.add(name)
         if not value and kind not in ("hidden", "submit", "checkbox"):
             last = name.rpartition("-")[2]
-            value = TYPED.get(last) or TYPED_BY_TYPE.get(kind, "Typed")
+            value = (
+                TYPED_BY_TYPE[SPLIT[last[-2:]]]
+                if last[-2:] in SPLIT
+                else TYPED.get(last, TYPED_BY_TYPE.get(kind, "Typed"))
+            )
         form.fields.append((name, value))
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from tests.matrix import asks, declared, record
 from tests.matrix.askers import build_world
-from tests.matrix.asks import METHODS, admin_names, model_of, operations, rest_names, unknown_parameters
+from tests.matrix.asks import METHODS, admin_names, model_of, operations, rest_names, unknown_ids, unknown_parameters
 from tests.matrix.cells import KINDS
 from tests.matrix.estate import owned_models
 
@@ -53,6 +53,11 @@ def test_every_name_in_an_address_is_known() -> None:
     assert missing == [], f"say in tests/matrix/cells.py, KINDS (or FREE), what {missing} stand for"
 
 
+def test_every_id_in_a_query_or_a_body_is_known() -> None:
+    missing = unknown_ids()
+    assert missing == [], f"say in tests/matrix/cells.py, KINDS (or FREE), what {missing} stand for"
+
+
 @pytest.mark.django_db
 def test_every_side_has_rows_of_whatever_belongs_to_somebody() -> None:
     world = build_world()
@@ -66,6 +71,4 @@ def test_every_side_has_rows_of_whatever_belongs_to_somebody() -> None:
 def test_document_counts_the_cells_of_every_role() -> None:
     counted = record.read(record.PAGE.read_text())
     assert set(counted) == record.roles(), record.UPDATE
-    assert [
-        name for name, row in counted.items() if not all(row.get(area) for area in ("pages", "REST", "admin"))
-    ] == []
+    assert [name for name, row in counted.items() if not all(row.get(area) for area in record.AREAS)] == []

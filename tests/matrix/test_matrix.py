@@ -1,22 +1,21 @@
 """Every address × method × role × own, somebody else's, nobody's: what is another tenant's does not exist."""
 
+from collections.abc import Iterator
+
 import pytest
 from django.contrib import admin
 
 from tests.matrix import declared, record
-from tests.matrix.askers import ASKERS, World, asker
+from tests.matrix.askers import ASKERS, Asker, World, asker
 from tests.matrix.asks import admin_asks, admin_lists, admin_names, page_asks, rest_asks
-from tests.matrix.expected import may_ask, may_in_admin
-from tests.matrix.judge import TURNS, Judge
-from tests.matrix.play import first_others, play
+from tests.matrix.cells import Ask
+from tests.matrix.estate import owned_models
+from tests.matrix.expected import May, may_ask, may_in_admin
+from tests.matrix.judge import Judge
+from tests.matrix.play import Compared, comparison, first_others, play, turn_of
 
 pytestmark = [pytest.mark.timeout(600)]
 ROLES = pytest.mark.parametrize("role", ASKERS)
-
-
-def turn_of(role: str) -> int | None:
-    """Neighbours in the list of roles compare different addresses, so that each is compared by a third of them."""
-    return None if record.WHOLE else list(ASKERS).index(role) % TURNS
 
 
 @ROLES
@@ -59,6 +58,32 @@ def test_admin(world: World, unlimited: None, role: str, part: int) -> None:
     wrong = play(judge, asks, lambda ask: may_in_admin(judge.asker, ask), followed)
     assert wrong == [], _told(wrong)
     record.keep(judge, part)
+
+
+def test_every_address_is_compared_by_somebody_who_may(world: World) -> None:
+    """In each run; what is compared only by those who are refused at the door shows nothing."""
+    refused, compared = set(), set()
+    for role in ASKERS:
+        judge = Judge(asker(world, role), turn=turn_of(role))
+        for area, ask, may in _all_asks(judge.asker):
+            judge.area = area
+            # Of other rows there are none that are somebody's.
+            if not judge.can_compare(ask) or (ask.rows and ask.rows not in owned_models()):
+                continue
+            if may is May.NO:
+                refused.add((ask.name, ask.method))
+            elif comparison(judge, ask, may) is Compared.EVERYWHERE:
+                compared.add((ask.name, ask.method))
+    assert refused - compared == set()
+
+
+def _all_asks(asker: Asker) -> Iterator[tuple[str, Ask, May]]:
+    for ask in page_asks(asker.own):
+        yield "pages", ask, may_ask(asker, ask, declared.PAGES)
+    for ask in rest_asks(asker.own):
+        yield "REST", ask, may_ask(asker, ask, declared.REST)
+    for ask in admin_asks(asker.own):
+        yield "admin", ask, may_in_admin(asker, ask)
 
 
 def _neighbour(world: World, role: str, asks: object) -> tuple[Judge, object]:

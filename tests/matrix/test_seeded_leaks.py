@@ -6,22 +6,27 @@ from typing import Any
 import pytest
 from django.core.cache import cache
 from django.db.models import QuerySet
+from django.shortcuts import render
+from django.utils import timezone
 from django_filters.rest_framework import FilterSet
 
-from carts.models import Cart
+from carts.models import Cart, Rental
 from core.admin.base import ScopedAdmin
+from core.admin.forms import OwnRowsFormSet
 from core.admin.pages import ButtonPages
 from core.errors import NotAllowed, NotFound
 from devices.models import Device
 from tenants import selectors
-from tenants.models import Branch, Chain
+from tenants.api.me import MeView
+from tenants.models import Branch, Chain, SignInLink, User
+from tenants.services import registration
 from tests.matrix import declared
 from tests.matrix.askers import World, asker
-from tests.matrix.asks import admin_asks, admin_lists, admin_names, page_asks, rest_asks
+from tests.matrix.asks import BODIES, admin_asks, admin_lists, admin_names, page_asks, rest_asks
 from tests.matrix.cells import Ask
 from tests.matrix.expected import may_ask, may_in_admin
 from tests.matrix.judge import Judge
-from tests.matrix.play import first_others, play
+from tests.matrix.play import first_others, play, turn_of
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("unlimited")]
 Patch = pytest.MonkeyPatch
@@ -32,18 +37,19 @@ def _of(asks: Iterable[Ask], *names: str) -> list[Ask]:
 
 
 def pages(world: World, role: str, *names: str) -> list[str]:
-    judge = Judge(asker(world, role), area="pages")
+    judge = Judge(asker(world, role), area="pages", turn=turn_of(role))
     asks = _of(page_asks(judge.asker.own), *names)
     return play(judge, asks, lambda ask: may_ask(judge.asker, ask, declared.PAGES), set(names))
 
 
 def rest(world: World, role: str, *names: str) -> list[str]:
-    judge = Judge(asker(world, role), area="REST")
+    judge = Judge(asker(world, role), area="REST", turn=turn_of(role))
     return play(judge, _of(rest_asks(judge.asker.own), *names), lambda ask: may_ask(judge.asker, ask, declared.REST))
 
 
 def in_admin(world: World, *names: str) -> list[str]:
-    judge = Judge(asker(world, "staff_of_one_chain"), area="admin")
+    role = "staff_of_one_chain"
+    judge = Judge(asker(world, role), area="admin", turn=turn_of(role))
     asks = _of((*admin_asks(judge.asker.own), *admin_lists(judge.asker.own)), *names)
     return play(judge, asks, lambda ask: may_in_admin(judge.asker, ask), {name for name, _ in admin_names()} & {*names})
 
@@ -141,6 +147,57 @@ def test_action_on_whatever_was_selected(world: World, monkeypatch: Patch) -> No
     wrong = in_admin(world, "admin:carts_cart_changelist")
 
     assert holding(wrong, "POST", "changes something of zqtheirs")
+
+
+def test_inline_that_takes_whatever_key_there_is(world: World, monkeypatch: Patch) -> None:
+    monkeypatch.delattr(OwnRowsFormSet, "add_fields")
+
+    wrong = in_admin(world, "admin:devices_device_change")
+
+    assert holding(wrong, "POST", "tells zqtheirs from nobody: status 302 and 200")
+
+
+def test_open_page_that_names_who_rents_there(world: World, monkeypatch: Patch) -> None:
+    def careless(request: Any, template: str, context: Any, **more: Any) -> Any:
+        answer = render(request, template, context, **more)
+        rented = Rental.objects.filter(branch__carts__public_code=request.resolver_match.kwargs["public_code"])
+        answer.content += "".join(rented.values_list("customer__phone", flat=True)[:1]).encode()
+        return answer
+
+    monkeypatch.setattr("carts.views.customer.render", careless)
+
+    wrong = pages(world, "customer", "carts:cart")
+
+    assert holding(wrong, "carts:cart", "says something of zqtheirs", world.theirs.customer.phone)
+
+
+def test_row_made_for_somebody_elses_person(world: World, monkeypatch: Patch) -> None:
+    def careless(self: MeView, request: Any) -> Any:
+        SignInLink.objects.create(token_hash="x", user=world.theirs.manager, expires_at=timezone.now())
+        return answer(self, request)
+
+    answer = MeView.get
+    monkeypatch.setattr(MeView, "get", careless)
+
+    assert holding(rest(world, "customer", "api-me"), "changes something of zqtheirs: tenants.signinlink")
+
+
+def test_body_that_is_never_valid(world: World, monkeypatch: Patch) -> None:
+    monkeypatch.setitem(BODIES, ("POST", "api-register"), lambda side: {"email": "nobody"})
+
+    assert holding(rest(world, "anonymous", "api-register"), "api-register", "is ever valid")
+
+
+def test_address_that_is_known(world: World, monkeypatch: Patch) -> None:
+    def careless(*, email: str, **more: Any) -> Any:
+        if User.objects.filter(email=email).exists():
+            raise NotAllowed
+        return ask(email=email, **more)
+
+    ask = registration.request_registration
+    monkeypatch.setattr(registration, "request_registration", careless)
+
+    assert holding(rest(world, "anonymous", "api-register"), "tells zqtheirs from nobody: status 403 and 202")
 
 
 def test_permission_that_is_not_asked_for(world: World, monkeypatch: Patch) -> None:
