@@ -3,15 +3,18 @@
 import inspect
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from celery import current_app
 from django.apps import apps
+from django.core.cache import cache
 from django.db import connection, models
 from django.test.utils import CaptureQueriesContext
 from redis import Redis
 
 from carts.tests.factories import make_cart, make_rental
+from carts.views import control
 from core.models import ActorKind, AuditEntry
 from core.places import paths
 from devices.models import Controller, Device
@@ -20,6 +23,7 @@ from devices.tests.factories import make_device
 from tenants.enums import RoleCode
 from tenants.models import Branch, Chain, User
 from tenants.tests.factories import make_grant, make_user
+from tests.matrix import declared
 from tests.matrix.askers import World, asker, browser, program
 from tests.matrix.asks import page_asks, rest_asks
 from tests.matrix.estate import owned_models
@@ -133,21 +137,45 @@ def test_no_task_is_told_whose_rows_to_change() -> None:
 
 # What may stand in a key of Redis besides an id, a hash or an address.
 SHARED_KEYS = re.compile(r"(health|celery|_kombu|unacked)")
+LIMITED = {"otp-send", "mail"}
 SOMEBODYS = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}|[0-9a-f]{32}|127\.0\.0\.1|\+\d{7}")
 
 
-def test_keys_in_redis_name_whose_they_are(world: World, redis_url: str) -> None:
-    for role in ("anonymous", "customer", "branch_manager", "other_chain_manager"):
+def keys_after(world: World, redis_url: str, *roles: str) -> list[str]:
+    """What stands in Redis after each page was read, and by who is nobody yet each way in was tried."""
+    for role in roles:
         somebody = asker(world, role)
         for ask in (*page_asks(somebody.own), *rest_asks(somebody.own)):
-            if ask.method == "GET":
+            way_in = ask.json and ask.method == "POST" and declared.REST[ask.name].get("POST") == declared.FLOW
+            if ask.method == "GET" or (way_in and role == "anonymous"):
                 with somebody.same_cookies(), undone():
                     ask_now(somebody.program if ask.json else somebody.browser, ask)
-
     with Redis.from_url(redis_url) as redis:
-        keys = {key.decode() for key in redis.scan_iter()}
+        return [key.decode() for key in redis.scan_iter()]
 
-    assert [key for key in keys if not SOMEBODYS.search(key) and not SHARED_KEYS.search(key)] == []
+
+def nobodys(keys: list[str]) -> list[str]:
+    return [key for key in keys if not SOMEBODYS.search(key) and not SHARED_KEYS.search(key)]
+
+
+def test_keys_in_redis_name_whose_they_are(world: World, redis_url: str, sms: object) -> None:
+    keys = keys_after(world, redis_url, "anonymous", "customer", "branch_manager", "other_chain_manager")
+
+    assert nobodys(keys) == []
+    assert {kind for kind in LIMITED if any(f":{kind}:" in key for key in keys)} == LIMITED
+
+
+def test_keys_in_redis_name_whose_they_are_control(
+    world: World, redis_url: str, sms: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def kept(*arguments: Any) -> Any:
+        cache.set("branches", 1)
+        return branches(*arguments)
+
+    branches = control.branches_visible_to
+    monkeypatch.setattr(control, "branches_visible_to", kept)
+
+    assert [key for key in nobodys(keys_after(world, redis_url, "branch_manager")) if key.endswith("branches")]
 
 
 MANAGERS_LISTS = (
