@@ -13,7 +13,7 @@ from carts.tests.factories import make_cart, make_rental
 from core.errors import DomainError, InvalidInput, Unavailable
 from core.idempotency import KeyReused
 from core.models import StateChange
-from core.tests.race import DEADLINE_S, lock_no_rows, race, wait_for
+from core.tests.race import DEADLINE_S, lock_no_rows, lock_waiters, race, wait_for
 from devices.models import Command, Device, Presence
 from devices.tests.factories import make_controller, make_device
 from tenants.tests.factories import make_user
@@ -74,17 +74,11 @@ def status_of_a_cart_moved_while_a_rental_began() -> str:
         with transaction.atomic():
             Cart.objects.filter(pk=cart.pk).update(status=CartStatus.RENTED)
             moving = pool.submit(move)
-            wait_for(somebody_waits_for_a_lock, "the move at the cart's lock")
+            wait_for(lock_waiters, "the move at the cart's lock")
         moving.result(DEADLINE_S)
     cart.refresh_from_db()
     assert cart.controller_id == elsewhere.pk
     return cart.status
-
-
-def somebody_waits_for_a_lock() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
-        return bool(cursor.fetchone()[0])
 
 
 @pytest.mark.django_db(transaction=True)

@@ -16,7 +16,7 @@ from carts.tests.conftest import Capture, Pi
 from carts.tests.factories import make_cart, make_rental
 from core import outbox
 from core.models import StateChange
-from core.tests.race import DEADLINE_S, race, wait_for
+from core.tests.race import DEADLINE_S, lock_waiters, race, wait_for
 from devices.enums import CommandStatus
 from devices.models import Command
 from devices.mqtt import inbound
@@ -280,12 +280,6 @@ def test_settled_by_many_at_once_starts_once() -> None:
     assert Cart.objects.get().status == CartStatus.RENTED
 
 
-def locks_waited_for() -> int:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted")
-        return int(cursor.fetchone()[0])
-
-
 def settled_twice_around_the_next_customer() -> tuple[str, str]:
     """Two settle one failed unlock; between them the next customer takes the cart. Answers (cart, next rental)."""
     rental, next_customer = make_pending(), make_user(phone=make_phone())
@@ -303,9 +297,9 @@ def settled_twice_around_the_next_customer() -> tuple[str, str]:
         with transaction.atomic():
             settle()
             taking = pool.submit(closing_connection, take)
-            wait_for(lambda: locks_waited_for() == 1, "the next customer at the cart's lock")
+            wait_for(lambda: lock_waiters() == 1, "the next customer at the cart's lock")
             settling = pool.submit(closing_connection, settle)
-            wait_for(lambda: locks_waited_for() == 2, "the second settle at the cart's lock")
+            wait_for(lambda: lock_waiters() == 2, "the second settle at the cart's lock")
         taking.result(DEADLINE_S)
         settling.result(DEADLINE_S)
     assert steps(rental) == [("pending_unlock", "voided", "expired")]

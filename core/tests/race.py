@@ -50,6 +50,21 @@ def wait_for(condition: Callable[[], T], what: str) -> T:
     return value
 
 
+def lock_waiters() -> int:
+    """How many wait for a lock in this database: other workers have theirs on the same server.
+
+    Not from pg_stat_activity, which tells a transaction the same all the time.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT count(DISTINCT waits.pid) FROM pg_locks waits JOIN pg_locks held USING (pid)
+            WHERE NOT waits.granted AND held.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+            """
+        )
+        return int(cursor.fetchone()[0])
+
+
 def lock_no_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     """A seeded bug: nothing waits for another transaction's row. Look-ups are composed anew, to be without it too."""
     monkeypatch.setattr(QuerySet, "select_for_update", lambda rows, **kwargs: rows)

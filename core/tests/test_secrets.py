@@ -20,7 +20,7 @@ from pytest_django import Settings
 
 from core import secrets
 from core.secrets import EncryptedTextField, SecretUnreadable, decrypt, encrypt, is_current
-from core.tests.race import wait_for
+from core.tests.race import lock_waiters, wait_for
 from tenants.models import BrowserSession
 from tenants.session_store import PLACE
 
@@ -295,17 +295,12 @@ def write_while_rotating(vault: Any, settings: Settings) -> str:
         finally:
             connection.close()
 
-    def somebody_waits() -> bool:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
-            return bool(cursor.fetchone()[0])
-
     with ThreadPoolExecutor(1) as pool:
         with transaction.atomic():
             vault.objects.filter(pk=row.pk).update(seed="after")
             rotation = pool.submit(rotate_here)
             began.wait(10)
-            wait_for(somebody_waits, "the rotation to come to the row")
+            wait_for(lock_waiters, "the rotation to come to the row")
         rotation.result(10)
     settings.FIELD_KEYS = {"new": NEW}
     return str(vault.objects.get(pk=row.pk).seed)

@@ -16,7 +16,7 @@ from django.test import Client
 from redis.exceptions import ConnectionError as RedisAway
 
 from core.models import StateChange
-from core.tests.race import DEADLINE_S, lock_no_rows, race, race_each, wait_for
+from core.tests.race import DEADLINE_S, lock_no_rows, lock_waiters, race, race_each, wait_for
 from core.transitions import IllegalTransition
 from devices import services
 from devices.enums import DeviceState, PresenceState
@@ -24,7 +24,6 @@ from devices.models import Device, DeviceToken, EnrolmentCode, KnownMac, Presenc
 from devices.services import enrolment
 from devices.services.tokens import device_of_token
 from devices.tests.factories import make_controller, make_device, make_device_token
-from devices.tests.waiting import waits_for_a_lock
 from tenants.models import Branch
 from tenants.tests.factories import make_branch, make_chain, make_user
 
@@ -291,7 +290,7 @@ def _revoked_while_it_registers(monkeypatch: pytest.MonkeyPatch) -> str:
 
     def wait_first(*arguments: Any, **named: Any) -> bool:
         taken.set()
-        wait_for(lambda: waits_for_a_lock() or revoked.is_set(), "the revocation")
+        wait_for(lambda: lock_waiters() or revoked.is_set(), "the revocation")
         return needs_approval(*arguments, **named)
 
     def revoke() -> None:
@@ -442,7 +441,7 @@ def _revoked_while_its_birth_comes() -> Presence:
         with transaction.atomic():
             services.revoke_device(device=device, actor=make_user())
             revoked.set()
-            wait_for(lambda: waits_for_a_lock() or heard.is_set(), "the birth to wait")
+            wait_for(lambda: lock_waiters() or heard.is_set(), "the birth to wait")
 
     def hear() -> None:
         assert revoked.wait(DEADLINE_S)

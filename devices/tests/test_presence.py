@@ -14,7 +14,7 @@ from django.utils.dateparse import parse_datetime
 from core import live
 from core.health import record_pulse
 from core.models import StateChange
-from core.tests.race import DEADLINE_S, race_each, wait_for
+from core.tests.race import DEADLINE_S, lock_waiters, race_each, wait_for
 from devices import services
 from devices.enums import CommandStatus, PresenceState
 from devices.events import PresenceChanged
@@ -24,7 +24,6 @@ from devices.services import presence as presence_service
 from devices.services.presence import SILENT_AFTER, Heartbeat
 from devices.tests.factories import make_command, make_device, make_device_token
 from devices.tests.messages import birth, deliver_answer, device_topic, will, wire_time
-from devices.tests.waiting import waits_for_a_lock
 
 pytestmark = pytest.mark.django_db
 
@@ -505,7 +504,7 @@ def beats_while_it_is_swept() -> str:
         with transaction.atomic():
             services.record_heartbeat(device=device, heartbeat=Heartbeat())
             noted.set()
-            wait_for(lambda: waits_for_a_lock() or swept.is_set(), "the sweep to wait")
+            wait_for(lambda: lock_waiters() or swept.is_set(), "the sweep to wait")
 
     def sweep() -> None:
         assert noted.wait(DEADLINE_S)

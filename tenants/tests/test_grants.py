@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import DatabaseError, connection
+from django.db import DatabaseError
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -14,7 +14,7 @@ from django.utils import timezone
 import tenants.services.people as service
 from core.errors import DomainError, NotAllowed
 from core.models import AuditEntry
-from core.tests.race import lock_no_rows, race_each, wait_for
+from core.tests.race import lock_no_rows, lock_waiters, race_each, wait_for
 from tenants.models import BrowserSession, Chain, Grant, PersonalToken, RefreshToken, Role, SupportAccess, User
 from tenants.services import deactivate_person, grant_role, issue_tokens, revoke_grant, sweep_expired_grants
 from tenants.services.shops import delete_chain
@@ -249,7 +249,7 @@ def _give_while_it_is_taken(monkeypatch: pytest.MonkeyPatch) -> list[object]:
 
     def change_late(*arguments: Any) -> None:
         found.set()
-        wait_for(lambda: taken.is_set() or _somebody_waits(), "the other")
+        wait_for(lambda: taken.is_set() or lock_waiters() > 0, "the other")
         change_end(*arguments)
 
     def take() -> None:
@@ -259,14 +259,6 @@ def _give_while_it_is_taken(monkeypatch: pytest.MonkeyPatch) -> list[object]:
 
     monkeypatch.setattr(service, "_change_end", change_late)
     return race_each([lambda: grant_role(user=people.dora, role="branch_manager", branch=people.branch), take])
-
-
-def _somebody_waits() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        )
-        return bool(cursor.fetchone()[0])
 
 
 @pytest.mark.django_db(transaction=True)

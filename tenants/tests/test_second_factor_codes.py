@@ -297,7 +297,7 @@ def test_reset_takes_all_of_it_and_ends_everything(people: People, client: Clien
         user=people.alice, name="x", scopes=["carts:view"], expires_at=RefreshToken.objects.get().expires_at
     )
 
-    reset_second_factor(user=people.alice, actor=people.bob)
+    reset_second_factor(user=people.alice, actor=people.erin)
 
     assert not Authenticator.objects.filter(user=people.alice).exists()
     assert (user_of_token(pair.access), user_of_personal_token(secret)) == (None, None)
@@ -305,7 +305,7 @@ def test_reset_takes_all_of_it_and_ends_everything(people: People, client: Clien
     assert not BrowserSession.objects.filter(user=people.alice).exists()
     assert client.get("/control/")["Location"].startswith("/auth/sign-in")
     told = AuditEntry.objects.filter(action="second factor reset").values_list("actor_id", "entity_id")
-    assert list(told) == [(people.bob.pk, str(people.alice.pk))]
+    assert list(told) == [(people.erin.pk, str(people.alice.pk))]
 
 
 @pytest.mark.parametrize(
