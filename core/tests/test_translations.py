@@ -14,6 +14,7 @@ from django.utils import translation
 from deploy.stack.testing import shared_folder
 
 LOCALE = Path(settings.LOCALE_PATHS[0])
+ROOT = Path(settings.BASE_DIR)
 LANGUAGES = [code for code, _ in settings.LANGUAGES if code != settings.LANGUAGE_CODE]
 # %(name)s, %s, {name} and the elements a script fills.
 PLACEHOLDER = re.compile(r"%\(\w+\)\w|%[sd]|\{\w*\}|<[^>]+>")
@@ -61,6 +62,19 @@ def test_catalogue_holds_what_the_sources_mark(language: str, marked: set[Key]) 
 
     assert sorted(marked - held, key=str) == []
     assert sorted(held - marked, key=str) == []
+
+
+def test_texts_are_marked_by_names_that_are_looked_for() -> None:
+    """`makemessages` looks for `_`, `gettext` and their like; what any other name marks is never translated."""
+    sources = [path for path in ROOT.rglob("*.py") if ".venv" not in path.parts]
+    aliases = [
+        f"{path.relative_to(ROOT)}: {found}"
+        for path in sources
+        for found in re.findall(r"import .*gettext\w* as (?!_$).*", path.read_text(), re.MULTILINE)
+    ]
+
+    assert len(sources) > 500
+    assert aliases == []
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

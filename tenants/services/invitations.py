@@ -11,7 +11,7 @@ from django.db.models import Q, QuerySet
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone, translation
-from django.utils.translation import gettext as _t
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from core.errors import DomainError, InvalidInput, NotAllowed
@@ -163,7 +163,7 @@ def _send(invitation: Invitation, token: str, actor: User) -> None:
         "days": LIFETIME.days,
     }
     with translation.override(actor.language):
-        subject = _t("%(inviter)s invites you to %(place)s") % context
+        subject = gettext("%(inviter)s invites you to %(place)s") % context
         body = render_to_string("tenants/mail/invitation.txt", context)
     send_message(EmailMessage(" ".join(subject.split()), body, to=[invitation.email]))
 

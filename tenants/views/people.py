@@ -11,8 +11,7 @@ from django.core.paginator import Paginator
 from django.forms import Form
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, QueryDict
 from django.shortcuts import redirect, render
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy as _lazy
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
@@ -108,13 +107,13 @@ def _state(person: Any) -> dict[str, str]:
 
 Shown = dict[str, Any]
 COLUMNS: tuple[Column[Shown], ...] = (
-    Column(_lazy("Name"), lambda row: row["person"].name),
-    Column(_lazy("E-mail"), lambda row: row["email"]),
-    Column(_lazy("Phone"), lambda row: row["phone"]),
-    Column(_lazy("Roles"), lambda row: "; ".join(f"{each.role.title}: {_place(each)}" for each in row["grants"])),
-    Column(_lazy("Account"), lambda row: row["word"]),
-    Column(_lazy("Last seen (UTC)"), lambda row: row["person"].last_seen),
-    Column(_lazy("Since (UTC)"), lambda row: row["person"].created_at),
+    Column(_("Name"), lambda row: row["person"].name),
+    Column(_("E-mail"), lambda row: row["email"]),
+    Column(_("Phone"), lambda row: row["phone"]),
+    Column(_("Roles"), lambda row: "; ".join(f"{each.role.title}: {_place(each)}" for each in row["grants"])),
+    Column(_("Account"), lambda row: row["word"]),
+    Column(_("Last seen (UTC)"), lambda row: row["person"].last_seen),
+    Column(_("Since (UTC)"), lambda row: row["person"].created_at),
 )
 
 
