@@ -11,6 +11,7 @@ from django.core.paginator import Paginator
 from django.forms import Form
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, QueryDict
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
@@ -90,19 +91,20 @@ def _row(person: Any, contacts: Collection[UUID]) -> dict[str, Any]:
 def _known_by(person: User, grants: list[Grant], contact: bool) -> dict[str, str]:
     """Colleagues are known by their address; a customer's, and every number in full, to those who may contact them."""
     colleague = any(grant.role.code != RoleCode.CUSTOMER for grant in grants)
+    email = (person.email or "") if contact or colleague else ""
     return {
-        "title": person.name or (person.email if contact or colleague else "") or person.masked_phone or _("No name"),
-        "email": (person.email or "") if contact or colleague else "",
+        "title": person.name or email or person.masked_phone or gettext("No name"),
+        "email": email,
         "phone": (person.phone or "") if contact else person.masked_phone,
     }
 
 
 def _state(person: Any) -> dict[str, str]:
     if not person.is_active:
-        return {"kind": "bad", "word": _("Closed")}
+        return {"kind": "bad", "word": gettext("Closed")}
     if not person.has_factor and any(grant.role.code != RoleCode.CUSTOMER for grant in person.seen_grants):
-        return {"kind": "warn", "word": _("No second factor")}
-    return {"kind": "ok", "word": _("Open")}
+        return {"kind": "warn", "word": gettext("No second factor")}
+    return {"kind": "ok", "word": gettext("Open")}
 
 
 Shown = dict[str, Any]
