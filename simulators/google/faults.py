@@ -1,6 +1,6 @@
 """What Google may be told to do wrong."""
 
-import threading
+from dataclasses import dataclass
 from enum import StrEnum
 
 
@@ -21,25 +21,9 @@ class Kind(StrEnum):
     SLOW = "slow"  # the tokens never come
 
 
-class Faults:
-    """Armed once each, by kind. Safe from any thread."""
+@dataclass
+class Fault:
+    """Strikes once."""
 
-    def __init__(self) -> None:
-        self._armed: list[Kind] = []
-        self._guard = threading.Lock()
-
-    def arm(self, kind: Kind) -> None:
-        with self._guard:
-            self._armed.append(kind)
-
-    def clear(self) -> None:
-        with self._guard:
-            self._armed.clear()
-
-    def take(self, *kinds: Kind) -> Kind | None:
-        """The first of these that is armed, used up."""
-        with self._guard:
-            found = next((kind for kind in self._armed if kind in kinds), None)
-            if found:
-                self._armed.remove(found)
-            return found
+    kind: Kind
+    times: int | None = 1

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from html import escape
 from urllib.parse import urlencode
 
-from simulators.google.faults import Faults, Kind
+from simulators.faults import Faults
+from simulators.google.faults import Fault, Kind
 from simulators.google.keys import SigningKey
 from simulators.web import HttpError, Request, Response, html_response, json_response, see_other, style_sheet
 
@@ -53,7 +54,7 @@ class Service:
         self.client_secret = client_secret
         self.redirect_uris = redirect_uris
         self.issuer = ""  # its own address, known once it listens
-        self.faults = Faults()
+        self.faults = Faults[Fault]()
         self._key, self._strange_key = SigningKey(), SigningKey()
         self._grants: dict[str, Grant] = {}
         self._guard = threading.Lock()
@@ -81,7 +82,7 @@ class Service:
                 kind = request.fields().get("kind")
                 if not isinstance(kind, str) or kind not in set(Kind):
                     raise HttpError(400, f"kind is one of {sorted(Kind)}")
-                self.faults.arm(Kind(kind))
+                self.faults.arm(Fault(Kind(kind)))
             case "DELETE", "/faults":
                 self.faults.clear()
             case _:
@@ -100,9 +101,9 @@ class Service:
         fields = request.form()
         self._check_asker(fields)
         email, state = fields.get("email", "").strip(), fields.get("state", "")
-        if self.faults.take(Kind.DENIED) or not email:
+        if self._strikes(Kind.DENIED) or not email:
             return _back(fields["redirect_uri"], error="access_denied", state=state)
-        if self.faults.take(Kind.WRONG_STATE):
+        if self._strikes(Kind.WRONG_STATE):
             state = secrets.token_urlsafe(12)
         code = secrets.token_urlsafe(24)
         with self._guard:
@@ -129,10 +130,15 @@ class Service:
         if fields.get("code_challenge_method") != "S256" or not fields.get("code_challenge"):
             raise HttpError(400, "PKCE with S256 is required here")
 
+    def _strikes(self, *kinds: Kind) -> Kind | None:
+        """The first armed fault of these kinds, used up."""
+        fault = self.faults.take(lambda fault: fault.kind in kinds)
+        return fault.kind if fault else None
+
     def _tokens(self, request: Request) -> Response | None:
-        if self.faults.take(Kind.HTTP_500):
+        if self._strikes(Kind.HTTP_500):
             return html_response("<!doctype html><html><body><h1>500. That's an error.</h1></body></html>", 500)
-        if self.faults.take(Kind.SLOW):
+        if self._strikes(Kind.SLOW):
             self._stopping.wait(HANG_S)
             return None
         fields = request.form()
@@ -158,7 +164,7 @@ class Service:
             "scope": "openid email profile",
             "token_type": "Bearer",
         }
-        fault = self.faults.take(*_IN_TOKEN)
+        fault = self._strikes(*_IN_TOKEN)
         if fault != Kind.NO_IDENTITY:
             answer["id_token"] = self._id_token(grant, fault)
         return json_response(answer)

@@ -36,7 +36,6 @@ from tenants.services import (
     revoke_grant,
     update_person,
 )
-from tenants.services.acting import IMPERSONATES
 from tenants.services.links import LIFETIME
 from tenants.services.second_factor import owns_second_factor, reset_second_factor
 from tenants.views.my_data import as_file
@@ -178,7 +177,7 @@ class UserAdmin(ScopedAdmin):
             _("Act as them"),
             lambda user: reverse("tenants:act-as", args=[user.pk]) if user.is_active else "",
             "supervisor_account",
-            IMPERSONATES,
+            access.IMPERSONATES,
         ),
     )
     buttons = (

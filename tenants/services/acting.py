@@ -17,8 +17,6 @@ from tenants.requester import ACTING_AS, SEEN_AS, acting_entry, seen_as_entry
 
 logger = logging.getLogger(__name__)
 
-IMPERSONATES = access.IMPERSONATES
-
 
 def see_as_role(*, session: SessionBase, role: Role, place: Chain | Branch | None, actor: User) -> None:
     """From now on this session sees what the role shows in that place (None: the platform), and changes nothing.
@@ -49,9 +47,9 @@ def act_as_person(*, session: SessionBase, user: User, reason: str, actor: User)
         raise NotAllowed(_("This is you."))
     if not user.is_active:
         raise NotAllowed(_("This account is closed: nobody can act as them."))
-    if not access.may(actor, IMPERSONATES, user):
+    if not access.may(actor, access.IMPERSONATES, user):
         raise NotAllowed
-    access.require_rank(actor, user, IMPERSONATES)
+    access.require_rank(actor, user, access.IMPERSONATES)
     if not reason.strip():
         raise InvalidInput(errors={"reason": [_("Say why, so that it can be understood later.")]})
     entry = acting_entry(user)

@@ -16,7 +16,7 @@ from tenants.enums import RoleCode
 from tenants.models import User
 from tenants.people_forms import SeeAsForm, WhyForm
 from tenants.requester import requester_of
-from tenants.services.acting import IMPERSONATES, act_as_person, leave, see_as_role
+from tenants.services.acting import act_as_person, leave, see_as_role
 
 
 @never_cache
@@ -48,7 +48,7 @@ def act_as(request: HttpRequest, user_id: UUID) -> HttpResponse:
     found = directory.people_visible_to(asker).filter(pk=user_id).first()
     if found is None:
         return error_page(request, NotFound())
-    if not access.may(asker, IMPERSONATES, found):
+    if not access.may(asker, access.IMPERSONATES, found):
         return error_page(request, NotAllowed(_("You can't act as other people.")))
     form = WhyForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
