@@ -49,7 +49,8 @@ LONG_AGO = timedelta(days=1000)
 
 
 @pytest.fixture(autouse=True)
-def _journal(tmp_path: Path, settings: Settings) -> None:
+def _tasks_and_journal(tmp_path: Path, settings: Settings) -> None:
+    autodiscover_modules("tasks")
     settings.ERASURE_JOURNAL = str(tmp_path / "erasures.jsonl")
 
 
@@ -203,8 +204,6 @@ WORK: dict[str, Work] = {
 
 
 def test_every_periodic_task_is_tried() -> None:
-    autodiscover_modules("tasks")
-
     assert set(WORK) == set(schedule._periodic)
 
 

@@ -1,6 +1,5 @@
 """Every marked string is in every catalogue, translated, with its placeholders; what is compiled is what is written."""
 
-import fcntl
 import re
 import shutil
 from pathlib import Path
@@ -10,8 +9,6 @@ import pytest
 from django.conf import settings
 from django.core.management import call_command
 from django.utils import translation
-
-from deploy.stack.testing import shared_folder
 
 LOCALE = Path(settings.LOCALE_PATHS[0])
 ROOT = Path(settings.BASE_DIR)
@@ -43,16 +40,15 @@ def marked(tmp_path_factory: pytest.TempPathFactory) -> set[Key]:
     """What the sources mark now, read by xgettext into a catalogue of its own."""
     if shutil.which("xgettext") is None:
         pytest.skip("gettext is not installed, so the sources can't be read for marked strings")
-    locale = tmp_path_factory.mktemp("fresh") / "locale"
+    # makemessages lays its work beside the sources, which other workers read meanwhile.
+    copy = tmp_path_factory.mktemp("marked") / "sources"
+    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".*", "var", "build", "locale", "tests", "__pycache__"))
+    locale = copy / "locale"
     locale.mkdir()
-    # makemessages lays its work beside the templates, where another worker's would take it away.
-    with (shared_folder() / "makemessages.lock").open("w") as turn, pytest.MonkeyPatch.context() as patch:
-        fcntl.flock(turn, fcntl.LOCK_EX)
-        patch.chdir(settings.BASE_DIR)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(copy)
         patch.setattr(settings, "LOCALE_PATHS", [str(locale)])
-        call_command(
-            "makemessages", locale=["fr"], ignore_patterns=["core/locale", "*/tests/*", "var", "build"], verbosity=0
-        )
+        call_command("makemessages", locale=["fr"], verbosity=0)
     return {key(entry) for entry in polib.pofile(str(locale / "fr" / "LC_MESSAGES" / "django.po"))}
 
 

@@ -71,6 +71,7 @@ def test_cart_pushed_into_a_jammed_lock_is_there_but_not_latched(bench: Bench) -
 
 def test_reset_brings_everything_home_and_the_numbers_go_on(bench: Bench) -> None:
     bench.host.send("02 04 31 03 3A")
+    bench.host.ask("02 00 30 03 35", 9)
     bench.fault("dead", board=0, times=None)
     state = bench.http.post("/reset").json()
     assert state["faults"] == []
