@@ -6,7 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 from django.http import HttpResponse
 
 from carts import services
@@ -15,7 +15,7 @@ from carts.models import Cart, Rental
 from carts.services.rentals import CartNotFree
 from carts.tests.factories import make_cart, make_rental
 from core.models import IdempotencyKey, StateChange
-from core.tests.race import DEADLINE_S, lock_no_rows, race, race_each
+from core.tests.race import DEADLINE_S, lock_no_rows, race, race_each, without_unique
 from devices.enums import CommandStatus
 from devices.models import Command, Presence
 from devices.services import revoke_device
@@ -205,13 +205,8 @@ def no_row_lock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def no_constraint(transactional_db: None) -> Iterator[None]:
-    [constraint] = [row for row in Rental._meta.constraints if row.name == "one_open_rental_per_cart"]
-    with connection.schema_editor() as editor:
-        editor.remove_constraint(Rental, constraint)
-    yield
-    Rental.objects.all().delete()
-    with connection.schema_editor() as editor:
-        editor.add_constraint(Rental, constraint)
+    with without_unique(Rental, "one_open_rental_per_cart"):
+        yield
 
 
 @pytest.mark.django_db(transaction=True)

@@ -1,15 +1,38 @@
 """Fixtures every app's tests share; each app's `conftest.py` imports the ones it needs."""
 
 from collections.abc import Iterator
+from threading import Barrier
 
 import httpx
 import pytest
 from pytest_django import Settings
 from redis import Redis
 
+from core import limits
 from simulators.tests.simulator import run
 
 DEAD_ADDRESS = "127.0.0.1:9"
+
+
+def lose_counters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on the Redis that counts for the limits can't be reached."""
+    dead = Redis.from_url(f"redis://{DEAD_ADDRESS}", socket_connect_timeout=1)
+    monkeypatch.setattr(limits, "_TAKE", dead.register_script("return -1"))
+
+
+def count_in_two_steps(monkeypatch: pytest.MonkeyPatch, redis_url: str, *, parties: int) -> None:
+    """A seeded bug: all ask for the counts of the limits, and only then count themselves."""
+    all_asked = Barrier(parties)
+
+    def ask_then_count(*, keys: list[str], args: list[int]) -> int:
+        with Redis.from_url(redis_url) as redis:
+            full = [int(redis.get(key) or 0) >= most for key, most in zip(keys, args[::2], strict=True)]
+            all_asked.wait(10)
+            for key in keys:
+                redis.incr(key)
+        return 1 if any(full) else -1
+
+    monkeypatch.setattr(limits, "_TAKE", ask_then_count)
 
 
 @pytest.fixture(autouse=True)

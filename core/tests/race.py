@@ -2,12 +2,14 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any, TypeVar
 
 import pytest
-from django.db import connection
+from django.db import connection, models
 from django.db.models import QuerySet
 
 from core.compiled import Lookup
@@ -69,3 +71,40 @@ def lock_no_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     """A seeded bug: nothing waits for another transaction's row. Look-ups are composed anew, to be without it too."""
     monkeypatch.setattr(QuerySet, "select_for_update", lambda rows, **kwargs: rows)
     monkeypatch.setattr(Lookup, "__call__", lambda lookup, **values: list(lookup._rows(**values)))
+
+
+@contextmanager
+def without_unique(model: type[models.Model], name: str) -> Iterator[None]:
+    """A seeded bug: nothing keeps rows unique by this field, or by the constraint of this name. Rows go at the end."""
+    constraint = next((each for each in model._meta.constraints if each.name == name), None)
+    with connection.schema_editor() as editor:
+        if constraint:
+            editor.remove_constraint(model, constraint)
+        else:
+            unique = model._meta.get_field(name)
+            free = unique.clone()
+            free._unique = False
+            free.set_attributes_from_name(name)
+            free.model = model
+            editor.alter_field(model, unique, free)
+    try:
+        yield
+    finally:
+        model._base_manager.all().delete()
+        with connection.schema_editor() as editor:
+            if constraint:
+                editor.add_constraint(model, constraint)
+            else:
+                editor.alter_field(model, free, unique)
+
+
+def meet_before(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, *, parties: int) -> None:
+    """What may happen at any time happens each time: nobody takes the step `owner.name` before all have come to it."""
+    meeting, step = threading.Barrier(parties), getattr(owner, name)
+
+    @wraps(step)
+    def meet_and_go_on(*arguments: Any, **named: Any) -> Any:
+        meeting.wait(DEADLINE_S)
+        return step(*arguments, **named)
+
+    monkeypatch.setattr(owner, name, meet_and_go_on)

@@ -1,14 +1,10 @@
 from datetime import timedelta
-from threading import Barrier
-from typing import Any
 
 import pytest
-from redis import Redis
 
-from core import limits
 from core.errors import TooMany, Unavailable
 from core.limits import Limit, take
-from core.tests.fixtures import DEAD_ADDRESS
+from core.tests.fixtures import count_in_two_steps, lose_counters
 from core.tests.race import race, wait_for
 
 HOUR = timedelta(hours=1)
@@ -81,24 +77,14 @@ def test_many_at_once_pass_no_more_than_allowed() -> None:
 @pytest.mark.django_db
 def test_many_at_once_pass_no_more_than_allowed_control(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Asking first and counting afterwards lets everybody through."""
-    all_asked = Barrier(30)
-
-    def ask_then_count(*, keys: list[str], args: list[Any]) -> int:
-        with Redis.from_url(redis_url) as redis:
-            refused = int(redis.get(keys[0]) or 0) >= args[0]
-            all_asked.wait(10)
-            redis.incr(keys[0])
-        return 1 if refused else -1
-
-    monkeypatch.setattr(limits, "_TAKE", ask_then_count)
+    count_in_two_steps(monkeypatch, redis_url, parties=30)
 
     assert pass_together() == 30
 
 
 @pytest.fixture
 def _redis_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
-    dead = Redis.from_url(f"redis://{DEAD_ADDRESS}", socket_connect_timeout=1)
-    monkeypatch.setattr(limits, "_TAKE", dead.register_script("return -1"))
+    lose_counters(monkeypatch)
 
 
 @pytest.mark.usefixtures("_redis_is_down")

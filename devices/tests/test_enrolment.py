@@ -13,10 +13,10 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.test import Client
-from redis.exceptions import ConnectionError as RedisAway
 
 from core.models import StateChange
-from core.tests.race import DEADLINE_S, lock_no_rows, lock_waiters, race, race_each, wait_for
+from core.tests.fixtures import lose_counters
+from core.tests.race import DEADLINE_S, lock_no_rows, lock_waiters, meet_before, race, race_each, wait_for
 from core.transitions import IllegalTransition
 from devices import services
 from devices.enums import DeviceState, PresenceState
@@ -180,13 +180,7 @@ def _two_with_one_mac(monkeypatch: pytest.MonkeyPatch) -> set[type]:
     """Each with a code of its own; both look for the MAC before either has written it. What they were answered."""
     branch = make_branch()
     codes = iter([new_code(branch), new_code(branch)])
-    both_looked, needs_approval = Barrier(2), enrolment._needs_approval
-
-    def look_together(*arguments: Any, **named: Any) -> bool:
-        both_looked.wait(DEADLINE_S)
-        return needs_approval(*arguments, **named)
-
-    monkeypatch.setattr(enrolment, "_needs_approval", look_together)
+    meet_before(monkeypatch, enrolment, "_needs_approval", parties=2)
     said = {"mac_address": MAC, "serial_number": "RPI-1", "branch_code": branch.code, "claim": "", "address": "x"}
     answers = race(lambda: services.register_device(code=next(codes), **said), times=2)
     return {type(answer) for answer in answers}
@@ -496,10 +490,7 @@ def test_limit_of_one_address_does_not_shut_out_another() -> None:
 
 
 def test_registration_stops_when_the_counters_are_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    def away(**kwargs: object) -> None:
-        raise RedisAway
-
-    monkeypatch.setattr("core.limits._TAKE", away)
+    lose_counters(monkeypatch)
     branch = make_branch()
 
     assert register(branch.code, new_code(branch)).status_code == 503

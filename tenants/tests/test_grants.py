@@ -14,7 +14,7 @@ from django.utils import timezone
 import tenants.services.people as service
 from core.errors import DomainError, NotAllowed
 from core.models import AuditEntry
-from core.tests.race import lock_no_rows, lock_waiters, race_each, wait_for
+from core.tests.race import lock_no_rows, lock_waiters, meet_before, race_each, wait_for
 from tenants.models import BrowserSession, Chain, Grant, PersonalToken, RefreshToken, Role, SupportAccess, User
 from tenants.services import deactivate_person, grant_role, issue_tokens, revoke_grant, sweep_expired_grants
 from tenants.services.shops import delete_chain
@@ -144,14 +144,7 @@ def test_of_two_managers_who_go_at_once_one_stays() -> None:
 def test_two_managers_would_both_go_control(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the locks each sees the other: the test above can fail."""
     lock_no_rows(monkeypatch)
-    meeting = threading.Barrier(2, timeout=10)
-    take_grant = service._take_grant
-
-    def wait_and_take(*arguments: Any) -> None:
-        meeting.wait()
-        take_grant(*arguments)
-
-    monkeypatch.setattr(service, "_take_grant", wait_and_take)
+    meet_before(monkeypatch, service, "_take_grant", parties=2)
 
     race_each(_two_managers())
 

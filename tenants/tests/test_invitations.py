@@ -1,7 +1,6 @@
 """Invitations: who may send which, what the mail holds, who gets in with it, once."""
 
 import re
-import threading
 from datetime import timedelta
 from typing import Any
 
@@ -15,7 +14,7 @@ from django.utils.translation import gettext
 import tenants.services.invitations as service
 from core.errors import InvalidInput, NotAllowed, TooMany
 from core.models import AuditEntry
-from core.tests.race import lock_no_rows, race
+from core.tests.race import lock_no_rows, meet_before, race
 from tenants.models import Grant, Invitation, Role, User
 from tenants.services import deactivate_person, revoke_grant
 from tenants.services.invitations import accept_invitation, invite_person, resend_invitation, withdraw_invitation
@@ -339,13 +338,7 @@ def test_accepted_many_times_at_once_is_accepted_once() -> None:
 def test_accepted_many_times_at_once_control(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the lock both have read that it waits: the test above can fail."""
     lock_no_rows(monkeypatch)
-    meeting, prove = threading.Barrier(2, timeout=10), service.prove_address
-
-    def meet_and_prove(**arguments: Any) -> None:
-        meeting.wait()
-        prove(**arguments)
-
-    monkeypatch.setattr(service, "prove_address", meet_and_prove)
+    meet_before(monkeypatch, service, "prove_address", parties=2)
 
     _race_to_accept(2)
 

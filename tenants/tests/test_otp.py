@@ -15,9 +15,8 @@ from django.utils import timezone
 from pytest_django import Settings
 from redis import Redis
 
-from core import limits
 from core.errors import InvalidInput, TooMany, Unavailable
-from core.tests.fixtures import DEAD_ADDRESS
+from core.tests.fixtures import lose_counters
 from core.tests.race import race
 from core.turns import turn
 from tenants.enums import RoleCode
@@ -386,8 +385,7 @@ def test_refused_send_sends_nothing_and_keeps_the_code_before(sms: httpx.Client)
 def test_without_counters_no_code_is_sent_and_none_is_taken(sms: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     ask()
     code = received(sms)
-    dead = Redis.from_url(f"redis://{DEAD_ADDRESS}", socket_connect_timeout=1)
-    monkeypatch.setattr(limits, "_TAKE", dead.register_script("return -1"))
+    lose_counters(monkeypatch)
 
     for refused in (lambda: ask(OTHER_PHONE), lambda: guess(code)):
         with pytest.raises(Unavailable):

@@ -9,7 +9,7 @@ from allauth.mfa.models import Authenticator
 from django.contrib.auth.hashers import Argon2PasswordHasher
 from django.test import Client
 
-from core import limits
+from core.tests.fixtures import lose_counters
 from tenants.models import RefreshToken, User
 from tenants.services import sign_in as module
 from tenants.services.second_factor import use_code
@@ -203,10 +203,7 @@ def test_guesses_at_a_name_are_bounded_control(nora: User, monkeypatch: pytest.M
 
 
 def test_without_redis_nobody_signs_in(nora: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    def down(**_: object) -> int:
-        raise limits.RedisError
-
-    monkeypatch.setattr(limits, "_TAKE", down)
+    lose_counters(monkeypatch)
 
     problem(login(), 503)
 

@@ -16,7 +16,7 @@ from carts.tests.factories import make_cart, make_rental
 from core.admin import base
 from core.errors import NotAllowed
 from core.models import AuditEntry
-from core.tests.race import race_each
+from core.tests.race import lock_no_rows, meet_before, race_each
 from tenants.models import BrowserSession, Chain, Erasure, Grant, Invitation, PersonalToken, Role, SupportAccess, User
 from tenants.requester import METHODS
 from tenants.services import (
@@ -25,6 +25,7 @@ from tenants.services import (
     export_person,
     grant_role,
     issue_tokens,
+    privacy,
     reactivate_person,
     retention,
     update_person,
@@ -85,15 +86,25 @@ def test_last_manager_stays_even_when_they_ask(people: People) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_two_managers_who_go_at_once_leave_one() -> None:
-    first, second = make_people().erin, make_user()
-    make_grant(user=second, role="manager")
+    assert _two_managers_who_go() == ["NoneType", "NotAllowed"]
+    assert Grant.objects.filter(role__code="manager").count() == 1
 
-    answers = race_each(
-        [lambda: erase_person(user=first, actor=first), lambda: erase_person(user=second, actor=second)]
-    )
 
-    assert sorted(type(answer).__name__ for answer in answers) == ["NoneType", "NotAllowed"]
-    assert User.objects.filter(pk__in=(first.pk, second.pk), email__isnull=False).count() == 1
+@pytest.mark.django_db(transaction=True)
+def test_two_managers_who_go_at_once_leave_one_control(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the lock on the role each finds the other one."""
+    lock_no_rows(monkeypatch)
+    meet_before(monkeypatch, privacy, "_forget", parties=2)
+
+    assert _two_managers_who_go() == ["NoneType", "NoneType"]
+    assert not Grant.objects.filter(role__code="manager").exists()
+
+
+def _two_managers_who_go() -> list[str]:
+    managers = [make_people().erin, make_user()]
+    make_grant(user=managers[1], role="manager")
+    answers = race_each([lambda user=user: erase_person(user=user, actor=user) for user in managers])
+    return sorted(type(answer).__name__ for answer in answers)
 
 
 def test_erased_person_does_not_come_back(people: People) -> None:

@@ -1,21 +1,25 @@
 """Opening an account over REST: proved by a mailed code, blocked by nobody, telling nobody who has one."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from allauth.account.models import EmailAddress
 from django.core import mail
+from django.db.models import QuerySet
 from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
 
-from core import limits
 from core.errors import InvalidInput
 from core.models import AuditEntry
-from core.tests.race import race
+from core.tests.fixtures import lose_counters
+from core.tests.race import meet_before, race, without_unique
 from tenants.models import RefreshToken, Registration, User
+from tenants.models.people import UserManager
 from tenants.services import issue_tokens, registration
 from tenants.services.registration import forget_old_registrations, request_registration, verify_registration
 from tenants.services.sessions import user_of_token
@@ -220,6 +224,22 @@ def test_right_code_sent_many_times_at_once_makes_one_account() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+def test_right_code_sent_many_times_at_once_makes_one_account_control(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When nobody looks whether the code is used up, and no table whether the address is taken, each makes one."""
+    asked, code = ask()
+    update = QuerySet.update
+
+    def always_unused(rows: QuerySet[Any], **changes: Any) -> int:
+        return 1 if "used_at" in changes else update(rows, **changes)
+
+    monkeypatch.setattr(QuerySet, "update", always_unused)
+    with _address_of_many(monkeypatch, parties=5):
+        race(lambda: verify(asked, code), times=5)
+
+        assert User.objects.count() == 5
+
+
+@pytest.mark.django_db(transaction=True)
 def test_two_registrations_of_an_address_proved_at_once_make_one_account() -> None:
     first, second = ask(), ask()
     pairs = iter([first, second])
@@ -227,6 +247,26 @@ def test_two_registrations_of_an_address_proved_at_once_make_one_account() -> No
     answers = race(lambda: verify(*next(pairs)), times=2)
 
     assert (sorted(answers), User.objects.count()) == ([False, True], 1)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_registrations_of_an_address_proved_at_once_make_one_account_control(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """When no table holds an address for one person, each makes an account."""
+    pairs = iter([ask(), ask()])
+    with _address_of_many(monkeypatch, parties=2):
+        race(lambda: verify(*next(pairs)), times=2)
+
+        assert User.objects.count() == 2
+
+
+@contextmanager
+def _address_of_many(monkeypatch: pytest.MonkeyPatch, *, parties: int) -> Iterator[None]:
+    """Accounts may share an address, and all who make one have found none."""
+    meet_before(monkeypatch, UserManager, "create", parties=parties)
+    with without_unique(User, "email"), without_unique(EmailAddress, "unique_verified_email"):
+        yield
 
 
 def test_database_holds_neither_code_nor_password() -> None:
@@ -272,10 +312,7 @@ def test_mails_to_one_address_are_bounded() -> None:
 
 
 def test_without_redis_nothing_is_mailed(monkeypatch: pytest.MonkeyPatch) -> None:
-    def down(**_: object) -> int:
-        raise limits.RedisError
-
-    monkeypatch.setattr(limits, "_TAKE", down)
+    lose_counters(monkeypatch)
 
     problem(register(), 503)
     assert mail.outbox == []

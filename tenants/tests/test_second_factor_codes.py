@@ -10,12 +10,11 @@ import pytest
 from allauth.mfa.models import Authenticator
 from django.test import Client
 
-from core import limits
 from core.errors import InvalidInput, NotAllowed, TooMany, Unavailable
 from core.models import AuditEntry
 from core.secrets import rewriters
-from core.tests.fixtures import DEAD_ADDRESS
-from core.tests.race import lock_no_rows, race, race_each
+from core.tests.fixtures import count_in_two_steps, lose_counters
+from core.tests.race import lock_no_rows, meet_before, race, race_each
 from tenants.models import BrowserSession, RefreshToken, User
 from tenants.services import issue_tokens
 from tenants.services import second_factor as service
@@ -202,6 +201,17 @@ def test_parallel_guesses_all_count() -> None:
     assert sum(isinstance(each, TooMany) for each in answers) == 4
 
 
+@pytest.mark.django_db(transaction=True)
+def test_parallel_guesses_all_count_control(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked first and counted afterwards, none is refused."""
+    user = make_user()
+    give_app(user)
+    times = GUESSES_OF_A_PERSON + 4
+    count_in_two_steps(monkeypatch, redis_url, parties=times)
+
+    assert race(lambda: accepts(user, "000000"), times=times) == [False] * times
+
+
 @pytest.mark.django_db
 def test_guesses_from_an_address_are_limited_over_all_people(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service, "GUESSES_FROM_AN_ADDRESS", 3)
@@ -223,8 +233,7 @@ def test_without_the_counters_no_code_counts(monkeypatch: pytest.MonkeyPatch, cl
     user = make_user()
     secret = give_app(user)
     sign_in(client, user, second_factor=False)
-    dead = limits.Redis.from_url(f"redis://{DEAD_ADDRESS}/0", socket_connect_timeout=0.2)
-    monkeypatch.setattr(limits, "_TAKE", dead.register_script("return -1"))
+    lose_counters(monkeypatch)
 
     with pytest.raises(Unavailable):
         use_code(user=user, code=code_of(secret), address=ADDRESS)
@@ -249,12 +258,22 @@ def test_page_says_how_long_to_wait(people: People, client: Client) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_of_two_first_factors_at_once_one_is_set_up() -> None:
-    user = make_user()
-    steps = iter(range(10, 20))
+    assert _four_first_factors_at_once() == ["NotAllowed"] * 3 + ["list"]
 
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_first_factors_at_once_one_is_set_up_control(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the person's lock nobody is told that there is a factor by now: only the table stops the others."""
+    lock_no_rows(monkeypatch)
+    meet_before(monkeypatch, service.TOTP, "activate", parties=4)
+
+    assert _four_first_factors_at_once() == ["IntegrityError"] * 3 + ["list"]
+
+
+def _four_first_factors_at_once() -> list[str]:
+    user, steps = make_user(), iter(range(10, 20))
     answers = race(lambda: add_app(user=user, secret=SECRET, step=next(steps), first=True), times=4)
-
-    assert sorted(type(each).__name__ for each in answers) == ["NotAllowed"] * 3 + ["list"]
+    return sorted(type(each).__name__ for each in answers)
 
 
 @pytest.mark.django_db(transaction=True)

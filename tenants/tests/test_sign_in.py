@@ -14,10 +14,8 @@ from allauth.mfa.totp.internal.auth import (
 )
 from django.test import Client
 from pytest_django import Settings
-from redis import Redis
 
-from core import limits
-from core.tests.fixtures import DEAD_ADDRESS
+from core.tests.fixtures import lose_counters
 from core.tests.race import race
 from tenants import forms, sign_in_limits
 from tenants.models import BrowserSession, User
@@ -250,8 +248,7 @@ def test_without_counters_nobody_gets_in(
     client: Client, mail: httpx.Client, monkeypatch: pytest.MonkeyPatch, path: str, fields: dict[str, str]
 ) -> None:
     make_known(ALICE)
-    dead = Redis.from_url(f"redis://{DEAD_ADDRESS}", socket_connect_timeout=1)
-    monkeypatch.setattr(limits, "_TAKE", dead.register_script("return -1"))
+    lose_counters(monkeypatch)
 
     answer = client.post(path, fields)
 

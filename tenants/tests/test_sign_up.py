@@ -11,8 +11,9 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
 
+from core import rows
 from core.models import AuditEntry
-from core.tests.race import race
+from core.tests.race import meet_before, race, without_unique
 from tenants import access
 from tenants.enums import RoleCode
 from tenants.models import Grant, User
@@ -148,6 +149,16 @@ def test_two_at_once_make_one_account(mail: httpx.Client) -> None:
 
     assert answers == [(302, "/auth/email/confirm")] * 4
     assert User.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_at_once_make_one_account_control(mail: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All found the address free; without its unique index each makes an account."""
+    meet_before(monkeypatch, rows, "_record", parties=4)
+    with without_unique(User, "email"):
+        race(lambda: sign_up(Client()), times=4)
+
+        assert User.objects.count() == 4
 
 
 def steal(mail: httpx.Client) -> bool:

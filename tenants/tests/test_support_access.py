@@ -1,8 +1,6 @@
 """Support access: opened with a reason and for a time, seen and ended by the chain, and gone by itself."""
 
-import threading
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from django.test import Client
@@ -12,7 +10,7 @@ import tenants.services.support_access as service
 from carts.tests.factories import make_cart, make_rental
 from core.errors import DomainError, InvalidInput, NotAllowed
 from core.models import AuditEntry
-from core.tests.race import lock_no_rows, race
+from core.tests.race import lock_no_rows, meet_before, race
 from tenants.enums import RoleCode
 from tenants.models import Chain, Grant, Role, SupportAccess, User
 from tenants.powers import Powers
@@ -219,23 +217,11 @@ def test_two_at_once_would_open_more_control(monkeypatch: pytest.MonkeyPatch) ->
     user = make_user()
     make_grant(user=user, role="support")
     lock_no_rows(monkeypatch)
-    _meet_before_opening(monkeypatch, parties=2)
+    meet_before(monkeypatch, service, "grant_role", parties=2)
 
     race(lambda: opened_by(again(user), people.chain), times=2)
 
     assert SupportAccess.objects.count() > 1
-
-
-def _meet_before_opening(monkeypatch: pytest.MonkeyPatch, *, parties: int) -> None:
-    """All have looked before any writes, which without a lock may happen at any time."""
-    meeting = threading.Barrier(parties, timeout=10)
-    give = service.grant_role
-
-    def wait_and_give(**arguments: Any) -> Grant:
-        meeting.wait()
-        return give(**arguments)
-
-    monkeypatch.setattr(service, "grant_role", wait_and_give)
 
 
 def test_branch_added_later_is_seen_too(people: People, helper: User) -> None:
