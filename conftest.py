@@ -22,6 +22,7 @@ django.setup()
 # Workers would inherit it, and pytest-django would then read the settings before their servers' addresses are set.
 del os.environ["DJANGO_SETTINGS_MODULE"]
 
+from django.contrib.auth.hashers import Argon2PasswordHasher  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 from django.db import connection, connections  # noqa: E402
 from pytest_django.plugin import DjangoDbBlocker  # noqa: E402
@@ -29,6 +30,8 @@ from pytest_django.plugin import DjangoDbBlocker  # noqa: E402
 from core.tests.template_names import fail_on_unresolved_names  # noqa: E402
 
 fail_on_unresolved_names()
+# Passwords are hashed as in production, but in a millisecond: nobody steals those of tests.
+Argon2PasswordHasher.time_cost, Argon2PasswordHasher.memory_cost = 1, 64
 
 TEMPLATE_DATABASE = "cartwise_template"
 

@@ -4,8 +4,8 @@ from itertools import groupby
 
 from django.contrib import admin
 from django.utils.text import capfirst
-from django.utils.translation import gettext as _
-from django.utils.translation import pgettext
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from core.admin.base import ReadOnly, ScopedAdmin
 from tenants.enums import SHIPPED_PERMISSIONS
@@ -24,6 +24,44 @@ OTHER_PERMISSIONS = frozenset(
         "users:impersonate",
     }
 )
+
+_RESOURCES = {
+    "*": _("Everything"),
+    "audit": _("Audit"),
+    "branches": _("Branches"),
+    "carts": _("Carts"),
+    "chains": _("Chains"),
+    "commands": _("Commands"),
+    "controllers": _("Boards"),
+    "devices": _("Devices"),
+    "enrolment": _("Enrolment codes"),
+    "grants": _("Who holds what"),
+    "history": _("History"),
+    "outbox": _("Messages"),
+    "rentals": _("Rentals"),
+    "roles": _("Roles"),
+    "schedules": _("Schedules"),
+    "support_access": _("Support access"),
+    "telemetry": _("Telemetry"),
+    "users": _("People"),
+}
+_ACTIONS = {
+    "*": pgettext_lazy("permission", "everything"),
+    "add": pgettext_lazy("permission", "add"),
+    "change": pgettext_lazy("permission", "change"),
+    "close": pgettext_lazy("permission", "end"),
+    "command": pgettext_lazy("permission", "send commands"),
+    "contact": pgettext_lazy("permission", "see numbers and addresses"),
+    "delete": pgettext_lazy("permission", "take away"),
+    "end": pgettext_lazy("permission", "end"),
+    "erase": pgettext_lazy("permission", "erase"),
+    "export": pgettext_lazy("permission", "export"),
+    "impersonate": pgettext_lazy("permission", "act as them"),
+    "link": pgettext_lazy("permission", "make sign-in links"),
+    "open": pgettext_lazy("permission", "open"),
+    "return": pgettext_lazy("permission", "return"),
+    "view": pgettext_lazy("permission", "look at"),
+}
 
 
 def known_permissions() -> set[str]:
@@ -49,52 +87,9 @@ def groups() -> list[tuple[str, list[tuple[str, str]]]]:
 def permission_words(permission: str) -> str:
     """“Carts: look at”. What nobody put into words stays as it is."""
     resource, _colon, action = permission.partition(":")
-    return f"{resource_words(resource)}: {_actions().get(action, action)}" if action else resource_words(resource)
+    return f"{resource_words(resource)}: {_ACTIONS.get(action, action)}" if action else resource_words(resource)
 
 
 def resource_words(resource: str) -> str:
     """“Carts”."""
-    return str(_resources().get(resource, capfirst(resource.replace("_", " "))))
-
-
-def _resources() -> dict[str, str]:
-    return {
-        "*": _("Everything"),
-        "audit": _("Audit"),
-        "branches": _("Branches"),
-        "carts": _("Carts"),
-        "chains": _("Chains"),
-        "commands": _("Commands"),
-        "controllers": _("Boards"),
-        "devices": _("Devices"),
-        "enrolment": _("Enrolment codes"),
-        "grants": _("Who holds what"),
-        "history": _("History"),
-        "outbox": _("Messages"),
-        "rentals": _("Rentals"),
-        "roles": _("Roles"),
-        "schedules": _("Schedules"),
-        "support_access": _("Support access"),
-        "telemetry": _("Telemetry"),
-        "users": _("People"),
-    }
-
-
-def _actions() -> dict[str, str]:
-    return {
-        "*": pgettext("permission", "everything"),
-        "add": pgettext("permission", "add"),
-        "change": pgettext("permission", "change"),
-        "close": pgettext("permission", "end"),
-        "command": pgettext("permission", "send commands"),
-        "contact": pgettext("permission", "see numbers and addresses"),
-        "delete": pgettext("permission", "take away"),
-        "end": pgettext("permission", "end"),
-        "erase": pgettext("permission", "erase"),
-        "export": pgettext("permission", "export"),
-        "impersonate": pgettext("permission", "act as them"),
-        "link": pgettext("permission", "make sign-in links"),
-        "open": pgettext("permission", "open"),
-        "return": pgettext("permission", "return"),
-        "view": pgettext("permission", "look at"),
-    }
+    return str(_RESOURCES.get(resource, capfirst(resource.replace("_", " "))))

@@ -15,11 +15,11 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def test_faulted_unlocks_fire_once_and_in_time() -> None:
     seed = random.randrange(10**6)
 
-    chapter = run_chapter(seed, 0, 300)
+    chapter = run_chapter(seed, 0, 200)
 
     assert chapter.rule == "", f"seed {seed}: {chapter.rule}: {chapter.detail}\n" + "\n".join(chapter.trace)
-    assert chapter.unlocks >= 300
-    assert chapter.totals["firings"] > 100
+    assert chapter.unlocks >= 200
+    assert chapter.totals["firings"] > 60
     assert (chapter.totals["double firings"], chapter.totals["late openings"]) == (0, 0)
 
 

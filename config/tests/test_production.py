@@ -72,6 +72,15 @@ def start(entry_point: str, changes: dict[str, str]) -> subprocess.CompletedProc
     return run(["-c", f"import config.{entry_point}"], changes)
 
 
+# What every entry point runs (below), without what else they load.
+CHECK = """
+import os
+os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
+from config.checks import require_production_is_configured
+require_production_is_configured()
+"""
+
+
 @pytest.mark.parametrize("entry_point", ["asgi", "wsgi"])
 def test_production_starts_when_it_is_configured(entry_point: str) -> None:
     started = start(entry_point, {})
@@ -81,16 +90,21 @@ def test_production_starts_when_it_is_configured(entry_point: str) -> None:
 
 @pytest.mark.parametrize(("changes", "reason"), REFUSED, ids=[reason for _, reason in REFUSED])
 def test_production_refuses_to_start_on(changes: dict[str, str], reason: str) -> None:
-    refused = start("wsgi", changes)
+    refused = run(["-c", CHECK], changes)
 
     assert refused.returncode != 0
     assert reason in refused.stderr
+
+
+def test_production_refuses_to_start_control() -> None:
+    assert run(["-c", CHECK], {}).returncode == 0
 
 
 @pytest.mark.parametrize(
     "command",
     [
         pytest.param(["-c", "import config.asgi"], id="web"),
+        pytest.param(["-c", "import config.wsgi"], id="wsgi"),
         pytest.param(["-m", "celery", "-A", "config", "worker"], id="worker"),
         pytest.param(["-m", "celery", "-A", "config", "beat"], id="beat"),
         pytest.param(["manage.py", "run_mqtt_bridge"], id="bridge"),

@@ -13,6 +13,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.test import Client
+from pytest_django import Settings
 
 from core.models import StateChange
 from core.tests.fixtures import lose_counters
@@ -30,6 +31,11 @@ from tenants.tests.factories import make_branch, make_chain, make_user
 pytestmark = pytest.mark.django_db
 
 MAC = "AA:BB:CC:DD:EE:FF"
+
+
+@pytest.fixture(autouse=True)
+def _no_bridge_to_wait_for(settings: Settings) -> None:
+    settings.BROKER_WAIT_S = 0
 
 
 def register(branch_code: str, code: str = "", *, mac: str = MAC, **fields: Any) -> HttpResponse:

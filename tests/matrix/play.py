@@ -73,5 +73,5 @@ def first_others(judge: Judge, asks: Iterable[Ask]) -> None:
     """Let somebody of the other side read the same addresses first: whatever is kept of it must not be told to us."""
     for ask in asks:
         words = (declared.REST if ask.json else declared.PAGES)[ask.name].get("GET", declared.FLOW)
-        if ask.method == "GET" and words != declared.FLOW:
+        if ask.method == "GET" and not ask.query and words != declared.FLOW:
             judge.own(ask)
