@@ -6,11 +6,19 @@ Each is a look-up from the model ("pk" for itself, "cart__branch__chain"), or a 
 from typing import Any
 from uuid import UUID
 
+from django.db import models
+
 
 def paths(model: type, name: str) -> tuple[str, ...]:
     """The look-ups a model names; none where it says nothing."""
     found = getattr(model, name, "")
     return found if isinstance(found, tuple) else (found,) if found else ()
+
+
+def may_lie_somewhere(model: type[models.Model]) -> bool:
+    """Whether a new row can lie in a chain or a branch, by a foreign key of its own; others are the whole platform's."""
+    ways = (path.partition("__")[0] for name in ("chain_path", "branch_path") for path in paths(model, name))
+    return any(way != "pk" and bool(model._meta.get_field(way).many_to_one) for way in ways)
 
 
 def walk(thing: object, path: str) -> UUID | None:

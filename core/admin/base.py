@@ -28,6 +28,7 @@ from core.audit_words import deed, job
 from core.errors import DomainError
 from core.keys import key_of_text
 from core.models import AuditEntry, StateChange
+from core.places import may_lie_somewhere
 from core.transitions import IllegalTransition
 from core.views import say
 
@@ -162,6 +163,13 @@ class ScopedAdmin(ButtonPages, Scoped, ThemedAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return [*super().get_readonly_fields(request, obj), *(self.fixed_fields if obj else ())]
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Where a new row lies is seen once its form was sent; what can lie nowhere is for those who add everywhere."""
+        if not may_lie_somewhere(self.model):
+            user = requester(request)
+            return user.is_authenticated and user.may_everywhere(f"{self.resource}:add")
+        return super().has_add_permission(request, obj)
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return self.has_view_permission(request)

@@ -198,6 +198,17 @@ NEVER_VALID: dict[str, str] = {
 # Writes whose body names a permission that must be held.
 NAMES = {"tenants:token-create": "carts:view", "api-token-list": "carts:view"}
 
+# What is no chain's or branch's when it is new: it is added by those who may everywhere.
+ADDED_EVERYWHERE = {
+    "tenants.Chain",
+    "tenants.Role",
+    "tenants.User",
+    "django_celery_beat.PeriodicTask",
+    "django_celery_beat.IntervalSchedule",
+    "django_celery_beat.CrontabSchedule",
+    "django_celery_beat.ClockedSchedule",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Open:
@@ -244,9 +255,8 @@ OPEN_TO_ALL = {
         ("account_login", "account_request_login_code", "account_reset_password"),
         Open("known addresses are found in another table than looked for last", work=frozenset({"login", "email"})),
     ),
-    **dict.fromkeys(
-        ("admin:tenants_user_add", "admin:tenants_user_change"),
-        Open("an address and a number are one person's, of all chains", frozenset({"email", "phone"})),
+    "admin:tenants_user_change": Open(
+        "an address and a number are one person's, of all chains", frozenset({"email", "phone"})
     ),
     "account_signup": Open("an account is made where there is none", work=frozenset({"email"})),
 }

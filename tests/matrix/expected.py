@@ -74,7 +74,9 @@ def may_in_admin(asker: Asker, ask: Ask) -> May:
             place = name.partition("_")[0]
     each = admin.site._registry[ask.rows]
     action = PAGES_OF_A_MODEL.get(page, "view")
-    held = asker.holds(f"{each.resource}:{action}", place=asker.place if page in ("changelist", "add") else place)
+    if page == "changelist" or (page == "add" and ask.rows._meta.label not in declared.ADDED_EVERYWHERE):
+        place = asker.place
+    held = asker.holds(f"{each.resource}:{action}", place=place)
     if not held:
         return May.NO
     return May.YES if ask.method == "GET" and action == "view" and page != "press" else May.EITHER
