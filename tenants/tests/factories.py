@@ -91,3 +91,8 @@ def make_people() -> People:
 
 def _address(name: str) -> str:
     return f"{name}-{next(_numbers)}@example.com"
+
+
+def again(user: User) -> User:
+    """The person as the next request sees them."""
+    return User.objects.get(pk=user.pk)

@@ -16,3 +16,10 @@ def sign_in(client: Client, user: User, *, second_factor: bool = True, method: s
     session[METHODS] = [{"method": each, "at": time.time()} for each in methods]
     session[METHODS_OF] = str(user.pk)
     session.save()
+
+
+def browser_of(user: User, *, second_factor: bool = True) -> Client:
+    """A browser in which this person is signed in."""
+    client = Client()
+    sign_in(client, user, second_factor=second_factor)
+    return client

@@ -15,20 +15,16 @@ import tenants.services.people as service
 from core.errors import DomainError, NotAllowed
 from core.models import AuditEntry
 from core.tests.race import lock_no_rows, lock_waiters, meet_before, race_each, wait_for
-from tenants.models import BrowserSession, Chain, Grant, PersonalToken, RefreshToken, Role, SupportAccess, User
+from tenants.models import BrowserSession, Chain, Grant, PersonalToken, RefreshToken, Role, SupportAccess
 from tenants.services import deactivate_person, grant_role, issue_tokens, revoke_grant, sweep_expired_grants
 from tenants.services.shops import delete_chain
 from tenants.services.support_access import open_support_access
-from tenants.tests.factories import People, make_chain, make_grant, make_people, make_user
+from tenants.tests.factories import People, again, make_chain, make_grant, make_people, make_user
 from tenants.tests.signing_in import sign_in
 
 pytestmark = pytest.mark.django_db
 
 TOMORROW = timedelta(days=1)
-
-
-def again(user: User) -> User:
-    return User.objects.get(pk=user.pk)
 
 
 def told(action: str) -> list[AuditEntry]:

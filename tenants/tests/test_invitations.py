@@ -19,7 +19,7 @@ from tenants.models import Grant, Invitation, Role, User
 from tenants.services import deactivate_person, revoke_grant
 from tenants.services.invitations import accept_invitation, invite_person, resend_invitation, withdraw_invitation
 from tenants.tests.factories import People, make_chain, make_grant, make_people, make_user
-from tenants.tests.signing_in import sign_in
+from tenants.tests.signing_in import browser_of, sign_in
 
 pytestmark = pytest.mark.django_db
 ADDRESS = "new@example.com"
@@ -39,12 +39,6 @@ def token_in_mail() -> str:
     found = re.search(r"/auth/invitation/(\S+)", mail.outbox[-1].body)
     assert found
     return found[1]
-
-
-def browser_of(user: User, *, second_factor: bool = True) -> Client:
-    client = Client()
-    sign_in(client, user, second_factor=second_factor)
-    return client
 
 
 def test_mail_says_who_invites_to_what_and_the_row_holds_no_token(people: People) -> None:

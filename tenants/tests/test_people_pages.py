@@ -5,22 +5,15 @@ from datetime import timedelta
 from html import unescape
 
 import pytest
-from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from tenants.models import BrowserSession, Grant, Invitation, Role, User
 from tenants.tests.factories import People, make_branch, make_grant, make_phone, make_user
-from tenants.tests.signing_in import sign_in
+from tenants.tests.signing_in import browser_of
 
 pytestmark = pytest.mark.django_db
 LIST = "/control/people"
-
-
-def browser_of(user: User) -> Client:
-    client = Client()
-    sign_in(client, user)
-    return client
 
 
 def listed(user: User, **query: str) -> list[str]:

@@ -34,7 +34,7 @@ from tenants.services.second_factor import reset_second_factor
 from tenants.services.sessions import SignedOut, issue_access_token
 from tenants.tests.api import client_of, problem
 from tenants.tests.authenticators import SECRET, code_of, give_app
-from tenants.tests.factories import People, make_grant, make_user
+from tenants.tests.factories import People, again, make_grant, make_user
 from tenants.tests.signing_in import sign_in
 from tenants.tests.test_second_factor import age_proofs
 from tenants.tests.test_sessions import time_machine
@@ -53,11 +53,6 @@ def make(user: User, *scopes: str, name: str = "Nightly report", expires_at: dat
 
 def using(secret: str) -> Client:
     return Client(headers={"Authorization": f"Bearer {secret}"})
-
-
-def again(user: User) -> User:
-    """The person as the next request sees them."""
-    return User.objects.get(pk=user.pk)
 
 
 def works(secret: str) -> bool:

@@ -31,7 +31,16 @@ from tenants.services import (
     update_person,
 )
 from tenants.services.retention import sweep_retention
-from tenants.tests.factories import People, make_branch, make_chain, make_grant, make_people, make_phone, make_user
+from tenants.tests.factories import (
+    People,
+    again,
+    make_branch,
+    make_chain,
+    make_grant,
+    make_people,
+    make_phone,
+    make_user,
+)
 from tenants.tests.signing_in import sign_in
 
 pytestmark = pytest.mark.django_db
@@ -49,10 +58,6 @@ def helper() -> User:
     user = make_user()
     make_grant(user=user, role="support")
     return user
-
-
-def again(user: User) -> User:
-    return User.objects.get(pk=user.pk)
 
 
 def ago(days: int) -> Any:

@@ -3,7 +3,6 @@
 from datetime import timedelta
 
 import pytest
-from django.test import Client
 from django.utils import timezone
 
 import tenants.services.support_access as service
@@ -16,8 +15,8 @@ from tenants.models import Chain, Grant, Role, SupportAccess, User
 from tenants.powers import Powers
 from tenants.services import grant_role, revoke_grant, sweep_expired_grants
 from tenants.services.support_access import end_support_access, open_support_access
-from tenants.tests.factories import People, make_branch, make_grant, make_people, make_user
-from tenants.tests.signing_in import sign_in
+from tenants.tests.factories import People, again, make_branch, make_grant, make_people, make_user
+from tenants.tests.signing_in import browser_of
 
 pytestmark = pytest.mark.django_db
 HOUR = timedelta(hours=1)
@@ -29,17 +28,6 @@ def helper(people: People) -> User:
     user = make_user(name="Hugo")
     make_grant(user=user, role="support")
     return user
-
-
-def again(user: User) -> User:
-    """The person as the next request sees them."""
-    return User.objects.get(pk=user.pk)
-
-
-def browser_of(user: User) -> Client:
-    client = Client()
-    sign_in(client, user)
-    return client
 
 
 def opened_by(user: User, chain: Chain, lasts: timedelta = HOUR) -> SupportAccess:
