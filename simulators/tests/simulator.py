@@ -83,6 +83,16 @@ class Bench:
         self.link = link
         self.host = Host(link)
 
+    def hear(self, text: str) -> str:
+        """What comes back until the line falls silent, as from when the bus has read what was sent."""
+        before = self._read_so_far()
+        self.host.send(text)
+        wait_for(lambda: self._read_so_far() >= before + len(bytes.fromhex(text)), "the frame to be read")
+        return self.host.read_until_silence()
+
+    def _read_so_far(self) -> int:
+        return int(self.http.get("/state").json()["counters"].get("host_bytes", 0))
+
     def events(self, name: str | None = None, since: int = 0) -> list[dict[str, Any]]:
         found = self.http.get("/log", params={"since": since}).json()
         return [event for event in found if name in (None, event["event"])]

@@ -14,8 +14,7 @@ def test_get_state_of_a_full_board_has_every_hook_and_item_bit(bench: Bench) -> 
 
 
 def test_unlock_opens_that_hook_and_says_nothing(bench: Bench) -> None:
-    bench.host.send("02 00 31 03 36")
-    assert bench.host.read_until_silence() == ""
+    assert bench.hear("02 00 31 03 36") == ""
     assert bench.host.ask(GET_STATE_0, 9) == "02 00 35 FE FF FF FF 03 35"
 
     bench.host.send("02 05 31 03 3B")
@@ -80,8 +79,7 @@ def test_delayed_unlock_beyond_250_seconds_is_refused(bench: Bench) -> None:
 
 def test_a_board_set_to_another_baud_is_deaf_until_the_host_follows(bench: Bench) -> None:
     bench.host.send("02 00 40 00 03 45")
-    bench.host.send(GET_STATE_0)
-    assert bench.host.read_until_silence() == ""
+    assert bench.hear(GET_STATE_0) == ""
     try:
         set_baud(bench, termios.B9600)
         assert bench.host.ask(GET_STATE_0, 9) == ALL_CLOSED_0
@@ -97,8 +95,7 @@ def set_baud(bench: Bench, code: int) -> None:
 
 def test_a_bad_checksum_and_a_missing_board_are_met_with_silence(bench: Bench) -> None:
     bench.host.send("02 00 31 03 37")
-    bench.host.send("02 70 30 03 A5")
-    assert bench.host.read_until_silence() == ""
+    assert bench.hear("02 70 30 03 A5") == ""
     assert bench.lock(0, 0)["hook"] == "closed"
 
 

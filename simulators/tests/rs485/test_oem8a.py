@@ -43,15 +43,13 @@ def test_state_of_all_open_locks_is_the_published_frame(bench: Bench) -> None:
 
 
 def test_state_of_a_reversed_board_counts_from_the_last_byte(bench: Bench) -> None:
-    bench.host.send("8A 02 02 11 9B")
-    bench.host.read_until_silence()
+    bench.hear("8A 02 02 11 9B")
     assert bench.host.ask("80 02 00 33 B1", 7) == "80 02 FF FF FD 33 4C"
 
 
 def test_batch_unlock_fires_the_chosen_locks_without_an_answer(bench: Bench) -> None:
     since = bench.last_event()
-    bench.host.send("90 01 02 02 02 93")
-    assert bench.host.read_until_silence() == ""
+    assert bench.hear("90 01 02 02 02 93") == ""
     assert [event["lock"] for event in bench.events("unlock_fired", since)] == [2, 10, 18]
 
 
