@@ -16,7 +16,7 @@ def paths(model: type, name: str) -> tuple[str, ...]:
 
 
 def may_lie_somewhere(model: type[models.Model]) -> bool:
-    """Whether a new row can lie in a chain or a branch, by a foreign key of its own; others are the whole platform's."""
+    """Whether a new row can lie in a chain or a branch, by a key of its own; others are the whole platform's."""
     ways = (path.partition("__")[0] for name in ("chain_path", "branch_path") for path in paths(model, name))
     return any(way != "pk" and bool(model._meta.get_field(way).many_to_one) for way in ways)
 
