@@ -19,11 +19,12 @@ from tenants.enums import RoleCode
 from tenants.kinds import kinds
 from tenants.models import Role, User
 from tests.addresses import named
-from tests.matrix import cells
+from tests.matrix import cells, declared
 from tests.matrix.cells import FREE, KINDS, NOBODYS_ID, TEXT, Ask, own
 from tests.matrix.estate import Side
 from tests.matrix.pages import TYPED, Form, Page, Pairs, query_of
 
+UNNAMED = "admin:None"
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 # Bodies that the document alone doesn't say how to fill: one of two fields, values that must fit each other.
 BODIES: dict[tuple[str, str], Callable[[Side], Any]] = {
@@ -140,14 +141,24 @@ def page_asks(side: Side) -> Iterator[Ask]:
 def admin_asks(side: Side) -> Iterator[Ask]:
     """Each page of the admin with the methods that differ there: Django serves the others as GET."""
     for name, pattern in admin_names():
+        if name == UNNAMED:
+            continue
         rows = model_of(name)
         every = rows_of_site() if name == "admin:view_on_site" else [rows]
         for model in every:
-            if name == "admin:None":
-                continue
             for params in _admin_params(name, pattern, side, model):
                 for method in ("GET", "POST"):
                     yield Ask(name, method, params, rows=model)
+    for method in ("GET", "POST"):
+        yield Ask(UNNAMED, method, path="/admin/nothing-here")
+        for model in (each for each in rows_of_site() if each in side.rows):
+            path = f"/{unnamed_of(model).replace('<path:object_id>', '{object_id}')}"
+            yield Ask(UNNAMED, method, {"object_id": side.row(model).pk}, rows=model, path=path)
+
+
+def unnamed_of(model: type[models.Model]) -> str:
+    """The route of a model's own address without a name."""
+    return declared.UNNAMED_OF_A_MODEL.format(app_label=model._meta.app_label, model_name=model._meta.model_name)
 
 
 def _admin_params(

@@ -93,7 +93,10 @@ Swapped = tuple["Ask", "Ask", Sent, frozenset[str]]
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One request. `rows` says which model the ids in an address of the admin are of."""
+    """One request. `rows` says which model the ids in an address of the admin are of.
+
+    `path`: the address where it has no name, with its `params` in braces.
+    """
 
     name: str
     method: str
@@ -106,7 +109,7 @@ class Ask:
 
     @property
     def address(self) -> str:
-        path = self.path or reverse(self.name, kwargs=self.params)
+        path = self.path.format(**self.params) if self.path else reverse(self.name, kwargs=self.params)
         return f"{path}?{urlencode(self.query)}" if self.query else path
 
     def __str__(self) -> str:

@@ -177,6 +177,10 @@ ADMIN: dict[str, dict[str, str]] = {
     "admin:app_list": {GET: FLOW},
     "admin:None": {GET: FLOW},
 }
+# Those of the admin that have no name, by route: one of each model, which leads to the page of a row, and whatever is
+# no page. Another one without a name is not declared.
+UNNAMED_OF_A_MODEL = "admin/{app_label}/{model_name}/<path:object_id>/"
+UNNAMED_OF_THE_SITE = "admin/(?P<url>.*)$"
 
 # Writes that no request of the matrix gets through, and why; they are let through in the tests of what they do.
 _BY_MAIL, _BY_HAND = "the code or token is in a mail", "a code of an app, or a key's answer, is made in a person's hand"
