@@ -197,7 +197,7 @@ DEFAULT_RATE_LIMITS: dict[str, dict[str, int]] = {
     "manager": {"sign-in": 60, "write": 300, "read": 1200},
     "staff": {"sign-in": 60, "write": 600, "read": 2400},
     "program": {"sign-in": 60, "write": 600, "read": 1200},
-    "device": {"device": 60},
+    "device": {"device": 60, "write": 300, "read": 300},
     "address": {"sign-in": 120, "write": 3000, "read": 12000, "device": 3000, "socket": 1200},
 }
 _given_limits: dict[str, dict[str, int]] = json.loads(env.str("RATE_LIMITS", "{}"))

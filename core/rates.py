@@ -1,9 +1,14 @@
 """How often anybody may ask: every request counts against whoever asks and against their address.
 
-Who asks falls into a tier (`settings.RATE_TIER` says which: anonymous, customer, manager, staff; whoever comes to REST
-with a bearer token and no session is a program, or a device where devices report), what they ask for into a class
+Who asks falls into a tier (anonymous, customer, manager, staff, device, program), what they ask for into a class
 (sign-in, write, read, device, socket). `settings.RATE_LIMITS[tier][class]` is the number of requests a minute; those of
 the tier `address` are for all who share one. Health checks and files are not counted.
+
+`settings.RATE_TIER` says who comes with a session. Over REST a signed token says it itself, verified without a query:
+a device's, or a person's with the tier they had when it was issued, whatever they have lost since; all tokens of one
+are counted together, and with that one's sessions. One that is forged or past its time counts for nobody. Whether a
+personal token is one only the database knows: each counts as a program of its own, and whoever invents them meets the
+limit of the address. Websockets count by address alone: whose they are costs queries, which come after the count.
 
 One script in Redis decides and counts, in one round trip: the generic cell rate algorithm (ITU-T I.371), which keeps
 one number a key and gives back evenly what it took. A refused request takes nothing.
@@ -33,6 +38,7 @@ from core.addresses import client_address, network_of
 from core.errors import DomainError, TooMany, Unavailable
 from core.origins import SAFE
 from core.sockets import Application, deny, request_of
+from core.tokens import TokenError, read_any, verified_once
 from core.views import refuse
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
@@ -45,6 +51,8 @@ SIGN_IN = re.compile(r"/auth/(?!sign-out|leave$|sessions/|tokens/)|/api/auth/(?!
 # Its GET is where a sign-in ends.
 SIGN_IN_BY_GET = re.compile(r"/auth/google/callback")
 OF_DEVICES = re.compile(r"/api/devices/(register|([^/]+/)?(heartbeat|token))$")
+# What a token may say of its bearer, by its kind; the first where it says nothing. No right hangs on it.
+TIERS_OF = {"person": ("customer", "manager", "staff"), "device": ("device",)}
 RETRY_WITHOUT_REDIS_S = 10
 
 # A hung Redis must not hold up every request for long.
@@ -133,8 +141,7 @@ def rates_of(request: HttpRequest, kind: str) -> list[Rate]:
     tier, who = import_string(settings.RATE_TIER)(request)
     # A header that somebody signed in writes beside their session makes no one else of them.
     if not who and request.path.startswith("/api/") and (token := _bearer_token(request)):
-        # Not yet known to be good: whoever invents a new one each time meets the limit of the address.
-        tier, who = "device" if kind == "device" else "program", hashlib.sha256(token.encode()).hexdigest()[:32]
+        tier, who = _tier_of_token(token)
     limits = settings.RATE_LIMITS
     most = limits[tier].get(kind) or limits["anonymous"][kind]
     return [
@@ -148,6 +155,21 @@ def _bearer_token(request: HttpRequest) -> str:
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
+def _tier_of_token(token: str) -> tuple[str, str]:
+    """Tier and who is counted by a bearer token; "" for nobody. No query."""
+    if "." not in token:  # no JWT: a personal token, or made up
+        return "program", hashlib.sha256(token.encode()).hexdigest()[:32]
+    try:
+        kind, claims = read_any(token)
+    except TokenError:
+        return "anonymous", ""
+    tiers = TIERS_OF.get(kind)
+    if tiers is None:
+        return "anonymous", ""
+    said = claims.get("tier")
+    return said if said in tiers else tiers[0], claims["sub"]
+
+
 class RatesMiddleware:
     """Counts each request and refuses those above a limit. After authentication, before what costs anything."""
 
@@ -158,6 +180,10 @@ class RatesMiddleware:
         kind = class_of(request)
         if not kind:
             return self.get_response(request)
+        with verified_once():
+            return self._answer(request, kind)
+
+    def _answer(self, request: HttpRequest, kind: str) -> HttpResponse:
         try:
             verdict = meter(rates_of(request, kind))
         except RedisError:

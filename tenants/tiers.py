@@ -1,4 +1,4 @@
-"""Which tier of rate limits a browser's request falls into (`settings.RATE_TIER`)."""
+"""Which tier of rate limits people fall into, and whoever comes with a session (`settings.RATE_TIER`)."""
 
 from django.http import HttpRequest
 
@@ -18,9 +18,12 @@ def tier_of(request: HttpRequest) -> tuple[str, str]:
     user = request.user
     if not isinstance(user, User):
         return "anonymous", ""
-    held = () if request.path.startswith(_CUSTOMERS) else access.all_held(user)
-    back_office = [each for each in held if each.role != RoleCode.CUSTOMER]
+    return "customer" if request.path.startswith(_CUSTOMERS) else tier_held(user), str(user.pk)
+
+
+def tier_held(user: User) -> str:
+    """The tier of what this person holds now. One query after a change, else none."""
+    back_office = [each for each in access.all_held(user) if each.role != RoleCode.CUSTOMER]
     if not back_office:
-        return "customer", str(user.pk)
-    on_platform = any(access.scope_of(each) == GrantScope.PLATFORM for each in back_office)
-    return "staff" if on_platform else "manager", str(user.pk)
+        return "customer"
+    return "staff" if any(access.scope_of(each) == GrantScope.PLATFORM for each in back_office) else "manager"

@@ -20,34 +20,16 @@ from core import rates
 from core.rates import Rate, RatedSockets, class_of, header_fields, meter, rates_of
 from core.tests.fixtures import DEAD_ADDRESS
 from core.tests.race import race
+from devices.tests.factories import make_device, make_device_token
 from tenants.models import User
 from tenants.requester import ACTING_AS, acting_entry
 from tenants.services import create_personal_token, user_of_personal_token
 from tenants.tests.api import client_of, problem
-from tenants.tests.factories import People, make_people
+from tenants.tests.factories import People
 from tenants.tests.signing_in import sign_in
 
 pytestmark = pytest.mark.django_db
-PLENTY = 1_000_000
-KINDS = ("sign-in", "write", "read", "device", "socket")
 FIELD = re.compile(r'"([a-z-]+)";r=(\d+);t=(\d+)')
-
-
-@pytest.fixture
-def people() -> People:
-    return make_people()
-
-
-@pytest.fixture
-def limit(settings: Settings) -> Callable[..., None]:
-    """`limit(customer={"read": 2})`: those limits, and plenty of all else."""
-
-    def set_limits(**given: dict[str, int]) -> None:
-        tiers = ("anonymous", "customer", "manager", "staff", "program", "device", "address")
-        settings.RATE_LIMITS = {tier: {**dict.fromkeys(KINDS, PLENTY), **given.get(tier, {})} for tier in tiers}
-
-    set_limits()
-    return set_limits
 
 
 def browser(user: User | None = None, **kwargs: Any) -> Client:
@@ -100,12 +82,14 @@ def test_class_of_a_request(method: str, path: str, kind: str) -> None:
 
 
 def test_each_tier_has_limits_of_its_own(people: People, limit: Callable[..., None]) -> None:
+    machine = make_device_token(device=make_device(branch=people.branch))
     tiers = {
         "anonymous": (browser(), "/auth/sign-in"),
         "customer": (browser(people.dora), "/me/"),
         "manager": (browser(people.alice), "/control/"),
         "staff": (browser(people.erin), "/control/"),
-        "program": (client_of(people.alice), "/api/chains"),
+        "device": (Client(headers={"Authorization": f"Bearer {machine}"}), "/api/chains"),
+        "program": (Client(headers={"Authorization": "Bearer cwp_whose-it-is-nobody-asked"}), "/api/chains"),
     }
     limit(**{tier: {"read": 10 + number} for number, tier in enumerate(tiers)})
 
@@ -116,16 +100,16 @@ def test_each_tier_has_limits_of_its_own(people: People, limit: Callable[..., No
     }
 
 
-def test_device_is_counted_by_its_token_and_address(settings: Settings) -> None:
-    path = "/api/devices/heartbeat"
-    request = RequestFactory().post(path, headers={"Authorization": "Bearer of-a-device"}, REMOTE_ADDR="192.0.2.7")
+def test_device_is_counted_by_itself_and_its_address(people: People) -> None:
+    path, device = "/api/devices/heartbeat", make_device(branch=people.branch)
+    token = make_device_token(device=device)
+    request = RequestFactory().post(path, headers={"Authorization": f"Bearer {token}"}, REMOTE_ADDR="192.0.2.7")
     request.user = AnonymousUser()
 
     found = rates_of(request, class_of(request))
 
     assert [rate.name for rate in found] == ["device-device", "address-device"]
-    assert found[1].key == "device:address:192.0.2.7"
-    assert "of-a-device" not in found[0].key
+    assert [rate.key for rate in found] == [f"device:device:{device.pk}", "device:address:192.0.2.7"]
 
 
 def test_managers_are_customers_where_customers_are(people: People, limit: Callable[..., None]) -> None:
@@ -177,7 +161,7 @@ def test_page_above_the_limit_is_429_and_says_when(limit: Callable[..., None]) -
 
 
 def test_rest_above_the_limit_is_the_envelope(people: People, limit: Callable[..., None]) -> None:
-    limit(program={"read": 1})
+    limit(manager={"read": 1})
     client = client_of(people.alice)
     client.get("/api/chains")
 
@@ -188,7 +172,7 @@ def test_rest_above_the_limit_is_the_envelope(people: People, limit: Callable[..
 
 
 def test_refused_request_reaches_no_view_and_takes_nothing(people: People, limit: Callable[..., None]) -> None:
-    limit(program={"read": 1})
+    limit(manager={"read": 1})
     client = client_of(people.alice)
     client.get("/api/chains")
 

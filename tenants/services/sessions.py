@@ -19,6 +19,7 @@ from core.tokens import TokenError, read, sign
 from tenants import access
 from tenants.models import BrowserSession, RefreshToken, User
 from tenants.powers import Powers
+from tenants.tiers import tier_held
 
 KIND = "person"
 CUSTOMER_ACCESS = timedelta(days=30)
@@ -91,7 +92,7 @@ def hold_account(user: User) -> None:
 def issue_access_token(user: User, *, second_factor: bool, family: UUID | None = None) -> str:
     """A bearer token that dies with the account, its `token_version`, its family of refresh tokens, or of age.
 
-    Without a family it stands alone: for scripts and measurements.
+    Without a family it stands alone: for scripts and measurements. What it says of their tier widens limits only.
     """
     now = timezone.now()
     lifetime = STAFF_ACCESS if access.is_trusted(user) else CUSTOMER_ACCESS
@@ -102,6 +103,7 @@ def issue_access_token(user: User, *, second_factor: bool, family: UUID | None =
         expires_at=now + lifetime,
         ver=user.token_version,
         sf=int(second_factor),
+        tier=tier_held(user),
         **({"fam": family.hex} if family else {}),
     )
 
