@@ -6,11 +6,12 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from core.health import healthz
+from tenants.views.profile import set_language
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="carts:branch-list"), name="home"),
     path("healthz", healthz, name="healthz"),
-    path("i18n/", include("django.conf.urls.i18n")),
+    path("i18n/setlang/", set_language, name="set_language"),
     path("auth/", include("tenants.urls")),
     path("control/", include("tenants.control_urls")),
     path("", include("carts.urls")),

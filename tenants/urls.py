@@ -8,7 +8,7 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from tenants import google
-from tenants.views import acting, auth, codes, invitations, my_data, phone, security
+from tenants.views import acting, auth, codes, invitations, my_data, phone, profile, security
 from tenants.views import second_factor as factors
 from tenants.views.ways_in import change_password, sign_out, sign_up, way_in, with_google
 
@@ -23,9 +23,11 @@ own = (
         path("act-as/<uuid:user_id>", acting.act_as, name="act-as"),
         path("leave", acting.stop, name="leave"),
         path("security", security.security, name="security"),
+        path("profile", profile.profile, name="profile"),
         path("sessions", security.sessions, name="sessions"),
         path("sessions/end-others", security.end_others, name="sessions-end-others"),
         path("sessions/<str:key>/end", security.end_one, name="session-end"),
+        path("sessions/apps/<uuid:family>/end", security.end_app, name="app-session-end"),
         path("tokens", security.tokens, name="tokens"),
         path("tokens/create", security.create_token, name="token-create"),
         path("tokens/<uuid:token_id>/revoke", security.revoke_token, name="token-revoke"),

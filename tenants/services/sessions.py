@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -170,7 +171,22 @@ def sign_out(*, user: User, access_token: str | None = None, refresh: str = "", 
     families = list(mine.filter(token_hash=_hash(refresh)).values_list("family", flat=True)) if refresh else []
     if access_token and (family := _family_of(access_token)):
         families.append(family)
-    mine.filter(family__in=families).delete()
+    end_families(user=user, families=families)
+
+
+@transaction.atomic
+def end_families(*, user: User, families: Collection[UUID] | None = None) -> int:
+    """End these sign-ins over REST of a person, or all of theirs. Returns how many there were.
+
+    Locks the person: no successor of a token that is being used at this moment slips past.
+    """
+    User.objects.select_for_update(no_key=True).filter(pk=user.pk).values_list("pk").first()
+    rows = RefreshToken.objects.filter(user=user)
+    if families is not None:
+        rows = rows.filter(family__in=families)
+    ended = rows.values("family").distinct().count()
+    rows.delete()
+    return ended
 
 
 @transaction.atomic

@@ -25,13 +25,14 @@ from tenants import access
 from tenants.browsers import name_of
 from tenants.models import BrowserSession, PersonalToken, User
 from tenants.permission_words import known_permissions, permission_words, resource_words
-from tenants.services.browser_sessions import end_other_sessions, end_session
+from tenants.services.browser_sessions import app_sessions_of, end_app_session, end_other_sessions, end_session
 from tenants.services.personal_tokens import create_personal_token, may_carry, revoke_personal_token, tokens_of
 from tenants.session_store import hash_of
 from tenants.views.second_factor import changes_sign_in
 from tenants.views.ways_in import way_in
 
 _TOTP, _KEY, _CODES = Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN, Authenticator.Type.RECOVERY_CODES
+MOST_APPS = 50
 _LIFETIMES = [(30, gettext_lazy("30 days")), (90, gettext_lazy("90 days")), (365, gettext_lazy("1 year"))]
 
 
@@ -49,7 +50,7 @@ def security(request: HttpRequest) -> HttpResponse:
         "has_password": user.has_usable_password(),
         "google": SocialAccount.objects.filter(user=user).exists(),
         "trusted": access.is_trusted(user),
-        "sessions": _sessions_of(user).count(),
+        "sessions": _sessions_of(user).count() + len(app_sessions_of(user)),
         "tokens": tokens_of(user).filter(expires_at__gt=timezone.now()).count(),
     }
     return render(request, "tenants/security.html", context)
@@ -59,11 +60,16 @@ def security(request: HttpRequest) -> HttpResponse:
 @login_required
 @way_in
 def sessions(request: HttpRequest) -> HttpResponse:
-    """Where one is signed in, this browser first."""
-    here = _key_of(request)
-    rows = sorted(_sessions_of(access.person(request.user)), key=lambda row: row.pk != here)
-    shown = [{"row": row, "name": name_of(row.user_agent), "here": row.pk == here} for row in rows]
-    return render(request, "tenants/sessions.html", {"sessions": shown})
+    """Where one is signed in: browsers, this one first; and apps and programs, which sign in over REST."""
+    user, here = access.person(request.user), _key_of(request)
+    rows = sorted(_sessions_of(user), key=lambda row: row.pk != here)
+    apps = app_sessions_of(user)
+    context = {
+        "sessions": [{"row": row, "name": name_of(row.user_agent), "here": row.pk == here} for row in rows],
+        "apps": apps[:MOST_APPS],
+        "more_apps": len(apps) > MOST_APPS,
+    }
+    return render(request, "tenants/sessions.html", context)
 
 
 @require_POST
@@ -82,10 +88,20 @@ def end_one(request: HttpRequest, key: str) -> HttpResponse:
 @require_POST
 @login_required
 @way_in
+def end_app(request: HttpRequest, family: UUID) -> HttpResponse:
+    """End one of one's sign-ins of apps and programs."""
+    end_app_session(user=access.person(request.user), family=family)
+    messages.success(request, _("That app is signed out."))
+    return redirect("tenants:sessions")
+
+
+@require_POST
+@login_required
+@way_in
 def end_others(request: HttpRequest) -> HttpResponse:
-    """End all of one's sessions but this one."""
+    """End all of one's sessions but this one; apps are signed out, too."""
     ended = end_other_sessions(user=access.person(request.user), keep=_key_of(request))
-    text = ngettext("%(count)d other browser is signed out.", "%(count)d other browsers are signed out.", ended)
+    text = ngettext("%(count)d other sign-in is ended.", "%(count)d other sign-ins are ended.", ended)
     messages.success(request, text % {"count": ended})
     return redirect("tenants:sessions")
 

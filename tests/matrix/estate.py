@@ -221,7 +221,7 @@ def _people(side: Side) -> None:
         ),
         EmailAddress.objects.create(user=side.manager, email=side.manager.email, verified=True, primary=True),
         *(_app(user) for user in (side.customer, side.manager)),
-        RefreshToken.objects.create(token_hash=uuid4().hex, family=uuid4(), user=side.manager, expires_at=soon),
+        RefreshToken.objects.create(token_hash=uuid4().hex, family=uuid4(), user=side.customer, expires_at=soon),
         SignInLink.objects.create(token_hash=uuid4().hex, user=side.manager, expires_at=soon),
         Registration.objects.create(
             email=f"{side.canary}-registers@example.com", password="!", language="en", code_hmac="x", expires_at=soon
