@@ -25,6 +25,7 @@ from tenants.selectors import branches_visible_to
 # Changes within this time become one message: an unlock touches a manager's page four times.
 GATHER_S = 0.05
 # How long a right that was taken away, a session that was ended or an account that was closed may still be shown to.
+# Within 60 s the socket is closed; the rest is for the asking.
 RECHECK_S = 30.0
 REFUSED = 4404
 TRY_AGAIN_LATER = 1013

@@ -1,4 +1,8 @@
-"""PostgreSQL NOTIFY: wakes the bridge when a transaction commits; a lost wake-up costs at most its one-second tick."""
+"""PostgreSQL NOTIFY: wakes the bridge when a transaction commits.
+
+A wake-up that is lost delays a command until the bridge's next tick (`TICK_S`), and a change of the broker's rights
+until all of them are next brought in line (`RIGHTS_EVERY_S`, and as long as that takes).
+"""
 
 from django.db import connection
 

@@ -24,6 +24,7 @@ from tenants.tests.signing_in import sign_in
 pytestmark = pytest.mark.django_db(transaction=True)
 
 NEVER_S = 3600.0
+WITHIN_S = 60.0  # how soon what was taken away is no longer shown
 
 
 @pytest.fixture(autouse=True)
@@ -121,6 +122,11 @@ async def test_customers_socket_is_closed_when_the_session_or_the_account_is(
         message = await page.next()
 
     assert message == {"type": "websocket.close", "code": 4404}
+
+
+def test_shipped_interval_leaves_time_to_close_a_socket_within_a_minute() -> None:
+    """Nothing wakes a socket: what it may show is asked by the clock alone."""
+    assert consumers.RECHECK_S <= WITHIN_S / 2
 
 
 async def test_nothing_is_sent_on_an_answer_that_is_too_old(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,7 +37,8 @@ UNACKED = 16
 TICK_S = 1.0
 PULSE_EVERY_S = 10.0
 SENT_NOTED_AFTER_S = 0.2
-RIGHTS_EVERY_S = 60.0
+# A device that was revoked is off the broker within 60 s, also when nobody heard of it: this long and one full sync.
+RIGHTS_EVERY_S = 30.0
 
 
 class Bridge:

@@ -23,7 +23,7 @@ from devices import services
 from devices.enums import CommandStatus, PresenceState
 from devices.models import BrokerAccount, Command, Device, InboundMessage, Presence, TelemetryEvent
 from devices.mqtt import inbound, outbound, rights
-from devices.mqtt.bridge import QUEUE_SIZE, Bridge
+from devices.mqtt.bridge import QUEUE_SIZE, RIGHTS_EVERY_S, Bridge
 from devices.mqtt.control import ControlChannel, ControlError
 from devices.tests.conftest import OwnBroker
 from devices.tests.factories import make_command, make_device, make_device_token
@@ -32,6 +32,8 @@ from devices.tests.pi import FakePi
 from tenants.tests.factories import make_phone, make_user
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(60)]
+
+WITHIN_S = 60.0  # how soon a revoked device is off the broker
 
 StartBridge = Callable[[], Bridge]
 StartPi = Callable[..., FakePi]
@@ -301,6 +303,54 @@ def test_revoked_device_is_thrown_off_the_broker(
     services.revoke_device(device=Device.objects.get(pk=shop[0].pk), actor=make_user())
 
     assert pi.ended.wait(10)
+
+
+def miss_wake_ups(monkeypatch: pytest.MonkeyPatch, rights_every_s: float) -> list[UUID]:
+    """Bridges from now on hear no change of one device's rights. Answers of which ones they didn't."""
+    missed: list[UUID] = []
+    want = Bridge._want_rights
+
+    def hear_all_only(bridge: Bridge, device_id: UUID | None) -> None:
+        if device_id is None:
+            want(bridge, None)
+        else:
+            missed.append(device_id)
+
+    monkeypatch.setattr("devices.mqtt.bridge.RIGHTS_EVERY_S", rights_every_s)
+    monkeypatch.setattr(Bridge, "_want_rights", hear_all_only)
+    return missed
+
+
+def test_revoked_device_is_thrown_off_when_the_wake_up_is_lost(
+    shop: tuple[Device, Cart], start_bridge: StartBridge, start_pi: StartPi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missed = miss_wake_ups(monkeypatch, rights_every_s=0.5)
+    start_bridge()
+    pi = start_pi(shop[0])
+
+    services.revoke_device(device=Device.objects.get(pk=shop[0].pk), actor=make_user())
+
+    assert pi.ended.wait(10)
+    assert shop[0].pk in missed
+
+
+def test_revoked_device_is_thrown_off_when_the_wake_up_is_lost_control(
+    shop: tuple[Device, Cart], start_bridge: StartBridge, start_pi: StartPi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Were all rights not brought in line now and then, it would stay."""
+    missed = miss_wake_ups(monkeypatch, rights_every_s=3600.0)
+    start_bridge()
+    pi = start_pi(shop[0])
+
+    services.revoke_device(device=Device.objects.get(pk=shop[0].pk), actor=make_user())
+
+    wait_for(lambda: shop[0].pk in missed, "the wake-up that is not heard")
+    assert pi.subscribe(device_topic(shop[0], "commands"))
+    assert not pi.ended.is_set()
+
+
+def test_lost_wake_up_leaves_as_long_again_for_the_sync_itself() -> None:
+    assert RIGHTS_EVERY_S <= WITHIN_S / 2
 
 
 def test_stranger_is_not_heard(shop: tuple[Device, Cart], start_bridge: StartBridge, start_pi: StartPi) -> None:
