@@ -3,9 +3,11 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from http.cookies import SimpleCookie
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth.hashers import make_password
 from django.core import mail
@@ -19,6 +21,7 @@ from tenants.models import Role, User
 from tenants.services.invitations import invite_person
 from tenants.tests.api import client_of
 from tenants.tests.factories import People, make_people
+from tenants.tests.mailbox import PASSWORD, make_known
 from tenants.tests.signing_in import sign_in
 from tests.addresses import named
 from tests.matrix.cells import FREE, own
@@ -230,19 +233,87 @@ def test_form_to_sign_in_may_lead_to_google_and_no_other(settings: Settings) -> 
     assert content_security_policy("/control/").endswith("form-action 'self'")
 
 
-def test_cookies_are_out_of_reach_of_scripts_and_other_sites(people: People) -> None:
-    client = Client()
-    sign_in(client, people.dora)
-    client.get("/auth/security")
-    client.post("/i18n/setlang/", {"language": "fr"})
-    cookies = client.cookies
+# Cookies that the server sets and a script must read: none. `theme` goes the other way.
+FOR_SCRIPTS: frozenset[str] = frozenset()
+# As production has them (config/tests/test_production.py).
+OVER_TLS = {"SESSION_COOKIE_SECURE": True, "CSRF_COOKIE_SECURE": True, "LANGUAGE_COOKIE_SECURE": True}
 
-    assert {"sessionid", "csrftoken", "django_language"} <= set(cookies)
-    for name in ("sessionid", "csrftoken", "django_language"):
-        assert cookies[name]["httponly"] is True, name
-        assert cookies[name]["samesite"] == "Lax", name
-        assert cookies[name]["path"] == "/", name
-        assert not cookies[name]["domain"], name
+
+def exposed(cookies: SimpleCookie) -> dict[str, list[str]]:
+    """What each cookie that holds anything is open to."""
+    found = {
+        name: [
+            *([] if cookie["httponly"] or name in FOR_SCRIPTS else ["scripts"]),
+            *([] if cookie["samesite"] == "Lax" else ["other sites"]),
+            *([] if cookie["secure"] else ["the line"]),
+            *([] if cookie["path"] == "/" and not cookie["domain"] else ["other hosts"]),
+        ]
+        for name, cookie in cookies.items()
+        if cookie.value
+    }
+    return {name: to for name, to in found.items() if to}
+
+
+@EVERY_CLASS
+def test_every_cookie_is_out_of_reach(answer: Callable[..., Any], name: str) -> None:
+    with override_settings(**OVER_TLS):
+        response = answer(name, secure=True)
+
+    assert exposed(response.cookies) == {}
+
+
+@pytest.fixture
+def cookies_of_all_kinds() -> Callable[[], SimpleCookie]:
+    """Each cookie the product sets, as somebody gets them who signs in, changes the language and is told something."""
+
+    def gather() -> SimpleCookie:
+        make_known("nora@example.com")
+        client, found = Client(), SimpleCookie()
+        for path, body in (
+            ("/auth/sign-in", {"login": "nora@example.com", "password": PASSWORD}),
+            ("/auth/security", None),
+            ("/i18n/setlang/", {"language": "fr"}),
+            ("/auth/my-data/delete", {}),
+        ):
+            response = client.get(path, secure=True) if body is None else client.post(path, body, secure=True)
+            found.update(response.cookies)
+        return found
+
+    return gather
+
+
+def test_cookies_of_all_kinds_are_out_of_reach(cookies_of_all_kinds: Callable[[], SimpleCookie]) -> None:
+    with override_settings(**OVER_TLS):
+        cookies = cookies_of_all_kinds()
+
+    assert set(cookies) == {"sessionid", "csrftoken", "django_language", "messages"}
+    assert exposed(cookies) == {}
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "open_to"),
+    [
+        ("SESSION_COOKIE_HTTPONLY", False, {"sessionid": ["scripts"], "messages": ["scripts"]}),
+        ("SESSION_COOKIE_SAMESITE", "None", {"sessionid": ["other sites"], "messages": ["other sites"]}),
+        ("SESSION_COOKIE_SECURE", False, {"sessionid": ["the line"], "messages": ["the line"]}),
+        ("CSRF_COOKIE_HTTPONLY", False, {"csrftoken": ["scripts"]}),
+        ("LANGUAGE_COOKIE_DOMAIN", "example.com", {"django_language": ["other hosts"]}),
+    ],
+)
+def test_cookies_of_all_kinds_are_out_of_reach_control(
+    cookies_of_all_kinds: Callable[[], SimpleCookie], setting: str, value: object, open_to: dict[str, list[str]]
+) -> None:
+    with override_settings(**{**OVER_TLS, setting: value}):
+        assert exposed(cookies_of_all_kinds()) == open_to
+
+
+def test_cookies_that_scripts_write_are_out_of_reach_of_other_sites_and_the_line() -> None:
+    scripts = {path.name: path.read_text() for path in settings.BASE_DIR.glob("*/static/*/*.js")}
+    writing = {name: text for name, text in scripts.items() if "document.cookie =" in text}
+
+    assert set(writing) == {"theme.js"}
+    assert "samesite=lax${secure}" in writing["theme.js"]
+    assert 'const secure = location.protocol === "https:" ? "; secure" : "";' in writing["theme.js"]
 
 
 def test_tokens_are_never_kept(people: People) -> None:

@@ -18,7 +18,8 @@
     const next = order[(order.indexOf(html.dataset.theme || "") + 1) % order.length];
     if (next) html.dataset.theme = next;
     else delete html.dataset.theme;
-    document.cookie = `theme=${next}; path=/; max-age=${next ? YEAR_S : 0}; samesite=lax`;
+    const secure = location.protocol === "https:" ? "; secure" : "";
+    document.cookie = `theme=${next}; path=/; max-age=${next ? YEAR_S : 0}; samesite=lax${secure}`;
     label();
   });
   label();
