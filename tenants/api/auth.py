@@ -1,6 +1,7 @@
 """Registering, signing in and out, and tokens of sessions over REST."""
 
 from typing import Any
+from uuid import uuid4
 
 from django.contrib.auth import logout
 from django.utils.translation import get_language
@@ -31,8 +32,9 @@ class OtpRequestInput(serializers.Serializer[None]):
 
 
 class OtpVerifyInput(OtpRequestInput):
-    """The code as typed."""
+    """The code as typed, the phone it was sent to and the `challenge` of the answer to that request."""
 
+    challenge = serializers.UUIDField()
     code = serializers.CharField(max_length=12)
 
 
@@ -74,8 +76,9 @@ class LogoutInput(serializers.Serializer[None]):
 
 
 class SentOutput(serializers.Serializer[None]):
-    """When another code may be asked for, and until when this one works."""
+    """What to verify with the code; when another may be asked for, and until when this one works."""
 
+    challenge = serializers.UUIDField()
     resend_in_s = serializers.IntegerField()
     expires_in_s = serializers.IntegerField()
 
@@ -102,24 +105,26 @@ class OpenView(APIView):
 
 
 class OtpRequestView(OpenView):
-    """Send a code."""
+    """Send a code. Only whoever has the `challenge` of the answer can use it; the codes of others stay as they are."""
 
     @extend_schema(request=OtpRequestInput, responses={202: SentOutput}, operation_id="otp_request", tags=["auth"])
     def post(self, request: Request) -> Response:
         data = _valid(OtpRequestInput, request)
         phone = normalise_phone(data["phone"], data["region"])
+        challenge = uuid4()
         otp.request_otp(
             phone=phone,
-            binding=otp.API_BINDING,
+            binding=otp.binding_of(challenge),
             address=client_address(request._request),
             language=get_language() or "en",
             host=request._request.get_host().partition(":")[0],
         )
-        waits = {
+        asked = {
+            "challenge": challenge,
             "resend_in_s": int(otp.RESEND_AFTER.total_seconds()),
             "expires_in_s": int(otp.LIFETIME.total_seconds()),
         }
-        return Response(waits, status=202)
+        return Response(asked, status=202)
 
 
 class OtpVerifyView(OpenView):
@@ -132,7 +137,7 @@ class OtpVerifyView(OpenView):
         customer = otp.sign_in_with_code(
             phone=phone,
             code=ascii_digits(data["code"]),
-            binding=otp.API_BINDING,
+            binding=otp.binding_of(data["challenge"]),
             address=client_address(request._request),
             language=get_language() or "en",
         )

@@ -1,22 +1,29 @@
+import re
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from core.errors import TooMany
 from core.tokens import sign
 from tenants.models import OtpChallenge, RefreshToken, User
-from tenants.services import issue_tokens
+from tenants.services import issue_tokens, otp
 from tenants.tests.api import client_of, problem
 from tenants.tests.factories import People, make_user
+from tenants.tests.mailbox import other_than
 from tenants.tests.signing_in import sign_in
+from tenants.tests.test_otp import a_minute_passes
 
 pytestmark = pytest.mark.django_db
 PHONE = "+972501234567"
+Attack = Callable[[httpx.Client, str], None]
 
 
 def post(path: str, body: object, client: Client | None = None) -> Any:
@@ -27,11 +34,22 @@ def code_sent(sms: httpx.Client) -> str:
     return str(sms.get("/messages", params={"to": PHONE}).json()[0]["text"]).rpartition("#")[2]
 
 
+def ask(phone: str = PHONE) -> str:
+    """The challenge of a new code."""
+    return str(post("otp/request", {"phone": phone}).json()["challenge"])
+
+
+def verify(challenge: object, code: str, phone: str = PHONE) -> Any:
+    return post("otp/verify", {"challenge": str(challenge), "phone": phone, "code": code})
+
+
 def test_customer_gets_tokens_for_a_code(sms: httpx.Client) -> None:
     asked = post("otp/request", {"phone": "050-123 4567"})
-    answered = post("otp/verify", {"phone": PHONE, "code": f" {code_sent(sms)} "})
+    challenge = asked.json()["challenge"]
+    answered = verify(challenge, f" {code_sent(sms)} ")
 
-    assert (asked.status_code, asked.json()) == (202, {"resend_in_s": 60, "expires_in_s": 300})
+    assert asked.status_code == 202
+    assert asked.json() == {"challenge": str(UUID(challenge)), "resend_in_s": 60, "expires_in_s": 300}
     assert (answered.status_code, set(answered.json())) == (200, {"access", "refresh"})
     assert User.objects.get().phone == PHONE
     assert (
@@ -42,8 +60,7 @@ def test_customer_gets_tokens_for_a_code(sms: httpx.Client) -> None:
 def test_second_sign_in_is_the_same_person(sms: httpx.Client) -> None:
     known = make_user(phone=PHONE, name="Dora")
 
-    post("otp/request", {"phone": PHONE})
-    answered = post("otp/verify", {"phone": PHONE, "code": code_sent(sms)})
+    answered = verify(ask(), code_sent(sms))
 
     assert answered.status_code == 200
     assert User.objects.get() == known
@@ -54,27 +71,145 @@ def test_known_and_unknown_phones_get_the_same_answer(sms: httpx.Client) -> None
 
     answers = [post("otp/request", {"phone": phone}).json() for phone in (PHONE, "+972502345678")]
 
+    assert len({answer.pop("challenge") for answer in answers}) == 2
     assert answers[0] == answers[1]
 
 
 def test_inactive_customer_gets_no_tokens(sms: httpx.Client) -> None:
     make_user(phone=PHONE, is_active=False)
-    post("otp/request", {"phone": PHONE})
 
-    answered = post("otp/verify", {"phone": PHONE, "code": code_sent(sms)})
+    answered = verify(ask(), code_sent(sms))
 
     problem(answered, 403)
     assert not RefreshToken.objects.exists()
 
 
 def test_wrong_code_is_named_and_makes_nobody(sms: httpx.Client) -> None:
-    post("otp/request", {"phone": PHONE})
-    wrong = f"{(int(code_sent(sms)) + 1) % 10**6:06d}"
+    challenge = ask()
 
-    errors = problem(post("otp/verify", {"phone": PHONE, "code": wrong}), 400)
+    errors = problem(verify(challenge, other_than(code_sent(sms), 1)[0]), 400)
 
     assert set(errors) == {"code"}
     assert not User.objects.exists()
+
+
+def stranger_guesses_wrong(sms: httpx.Client, redis_url: str) -> None:
+    """Whoever knows the number alone, with ids they think of."""
+    for wrong in other_than(code_sent(sms), otp.MAX_GUESSES + 1):
+        verify(uuid4(), wrong)
+
+
+def stranger_asks_too(sms: httpx.Client, redis_url: str) -> None:
+    a_minute_passes(redis_url)
+    ask()
+
+
+def stranger_asks_and_guesses_wrong(sms: httpx.Client, redis_url: str) -> None:
+    a_minute_passes(redis_url)
+    challenge = ask()
+    for wrong in other_than(code_sent(sms), otp.MAX_GUESSES + 1):
+        verify(challenge, wrong)
+
+
+STRANGERS = [stranger_guesses_wrong, stranger_asks_too, stranger_asks_and_guesses_wrong]
+
+
+@pytest.mark.parametrize("attack", STRANGERS)
+def test_code_outlives_what_strangers_do(sms: httpx.Client, redis_url: str, attack: Attack) -> None:
+    challenge = ask()
+    code = code_sent(sms)
+
+    attack(sms, redis_url)
+
+    assert verify(challenge, code).status_code == 200
+
+
+@pytest.mark.parametrize("attack", STRANGERS)
+def test_code_outlives_what_strangers_do_control(
+    sms: httpx.Client, redis_url: str, attack: Attack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bound to the same for all, the code is ended or used up."""
+    monkeypatch.setattr(otp, "binding_of", lambda challenge: "api")
+    challenge = ask()
+    code = code_sent(sms)
+
+    attack(sms, redis_url)
+
+    problem(verify(challenge, code), 400)
+
+
+def test_code_works_for_its_own_challenge_alone(sms: httpx.Client, redis_url: str) -> None:
+    first = ask()
+    a_minute_passes(redis_url)
+    second = ask()
+    code = code_sent(sms)
+
+    problem(verify(first, code), 400)
+    problem(verify(uuid4(), code), 400)
+    assert verify(second, code).status_code == 200
+
+
+def test_code_works_for_its_own_challenge_alone_control(
+    sms: httpx.Client, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(otp, "binding_of", lambda challenge: "api")
+    first = ask()
+    a_minute_passes(redis_url)
+    ask()
+
+    assert verify(first, code_sent(sms)).status_code == 200
+
+
+def test_challenge_of_another_phone_opens_nothing(sms: httpx.Client) -> None:
+    """Neither the asker's own code makes them somebody else, nor does a stranger's challenge take it."""
+    make_user(phone="+972502345678")
+    mine = ask()
+
+    problem(verify(mine, code_sent(sms), "+972502345678"), 400)
+
+    assert verify(mine, code_sent(sms)).status_code == 200
+
+
+def told_for(challenge: object, code: str) -> tuple[dict[str, Any], list[str]]:
+    """What the answer says, and what was asked of the database for it."""
+    with CaptureQueriesContext(connection) as queries:
+        answer = verify(challenge, code).json()
+    shapes = [re.sub(r"'[^']*'", "?", each["sql"]) for each in queries]
+    return {name: value for name, value in answer.items() if name != "request_id"}, shapes
+
+
+def test_unknown_challenge_is_answered_like_a_wrong_code(sms: httpx.Client) -> None:
+    challenge = ask()
+    wrong = other_than(code_sent(sms), 1)[0]
+
+    assert told_for(uuid4(), wrong) == told_for(challenge, wrong)
+
+
+def test_unknown_challenge_is_answered_like_a_wrong_code_control(
+    sms: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refused as soon as nothing is found, it is told by the queries."""
+    challenge = ask()
+    wrong = other_than(code_sent(sms), 1)[0]
+
+    class Hasty:
+        objects = OtpChallenge.objects
+
+        def __init__(self, **fields: object) -> None:
+            raise otp._wrong_code()
+
+    monkeypatch.setattr(otp, "OtpChallenge", Hasty)
+    unknown, known = told_for(uuid4(), wrong), told_for(challenge, wrong)
+
+    assert unknown[0] == known[0]
+    assert unknown[1] != known[1]
+
+
+@pytest.mark.parametrize("challenge", [None, "", "api", "x" * 200, ["x"], "\x00"], ids=repr)
+def test_challenge_that_is_none_is_named(challenge: object) -> None:
+    body = {"challenge": challenge, "phone": PHONE, "code": "123456"}
+
+    assert set(problem(post("otp/verify", body), 400)) == {"challenge"}
 
 
 def test_second_request_within_a_minute_is_refused(sms: httpx.Client) -> None:

@@ -87,9 +87,9 @@ def test_whoever_came_lately_is_kept(come: Callable[[User], None]) -> None:
 
 def test_phone_code_over_rest_counts_as_coming(sms: httpx.Client) -> None:
     user = make_old_user()
-    Client().post("/api/auth/otp/request", {"phone": user.phone}, content_type="application/json")
+    asked = Client().post("/api/auth/otp/request", {"phone": user.phone}, content_type="application/json")
     code = str(sms.get("/messages", params={"to": user.phone}).json()[0]["text"]).rpartition("#")[2]
-    given = {"phone": user.phone, "code": code}
+    given = {"challenge": asked.json()["challenge"], "phone": user.phone, "code": code}
     assert Client().post("/api/auth/otp/verify", given, content_type="application/json").status_code == 200
     RefreshToken.objects.all().delete()
 

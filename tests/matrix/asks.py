@@ -31,7 +31,12 @@ BODIES: dict[tuple[str, str], Callable[[Side], Any]] = {
     ("POST", "api-cart-assign"): lambda side: {"cart_number": side.row(Cart).cart_number},
     ("POST", "api-cart-return"): lambda side: {"cart_id": str(side.row(Rental).cart_id)},
     ("POST", "api-otp-request"): lambda side: {"phone": TYPED["phone"], "region": "IL"},
-    ("POST", "api-otp-verify"): lambda side: {"phone": TYPED["phone"], "region": "IL", "code": "123456"},
+    ("POST", "api-otp-verify"): lambda side: {
+        "challenge": str(NOBODYS_ID),
+        "phone": TYPED["phone"],
+        "region": "IL",
+        "code": "123456",
+    },
     ("POST", "api-register"): lambda side: {"email": "typed@example.com", "password": PASSWORD, "name": "Typed"},
     ("POST", "api-login"): lambda side: {"email": "typed@example.com", "password": PASSWORD},
     ("POST", "api-token-list"): lambda side: {"name": "Typed", "scopes": ["carts:view"], "expires_at": _soon()},

@@ -72,7 +72,8 @@ TYPED = {"email", "phone"}
 TEXT = "«text»"  # in a query: whatever stands in everything of a side
 NOBODY = "zqnobody"
 NOBODYS_ID = UUID("5eed5eed-0000-4000-8000-5eed5eed5eed")
-# Names that stand for nobody's row: what a device calls its own start and connection, too.
+# Names that stand for nobody's row: what a device calls its own start and connection, too, and what a code by SMS was
+# asked for with, which without that code and its phone says nothing.
 FREE: dict[str, Any] = {
     "token": "x" * 43,
     "app_label": "tenants",
@@ -80,6 +81,7 @@ FREE: dict[str, Any] = {
     "button": "none",
     "boot_id": NOBODYS_ID,
     "connection_id": NOBODYS_ID,
+    "challenge": NOBODYS_ID,
 }
 NOBODYS_PHONE = "+972531499999"
 NOBODYS_NUMBER = 2_000_000_123

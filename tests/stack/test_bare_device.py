@@ -44,11 +44,13 @@ def customer(stack: RunningStack, documents: Documents) -> Iterator[httpx.Client
     """A customer's program: phone, code from the SMS inbox, bearer token."""
     phone = f"+97250{uuid.uuid4().int % 10_000_000:07d}"
     with httpx.Client(base_url=stack.run["web"], timeout=10) as client:
-        assert client.post(documents.path("otp_request"), json={"phone": phone}).status_code == 202
+        asked = client.post(documents.path("otp_request"), json={"phone": phone})
+        assert asked.status_code == 202
         inbox = httpx.get(f"{stack.run['simulators']['sms']}/messages", params={"to": phone}, timeout=10).json()
         code = re.search(r"\b\d{6}\b", inbox[0]["text"])
         assert code
-        tokens = client.post(documents.path("otp_verify"), json={"phone": phone, "code": code.group()}).json()
+        given = {"challenge": asked.json()["challenge"], "phone": phone, "code": code.group()}
+        tokens = client.post(documents.path("otp_verify"), json=given).json()
         client.headers["Authorization"] = f"Bearer {tokens['access']}"
         yield client
 
