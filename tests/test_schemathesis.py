@@ -10,11 +10,13 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 import hypothesis
 import pytest
 import schemathesis
+from django.conf import settings as live
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import request_finished, request_started
 from django.db import close_old_connections, transaction
@@ -42,10 +44,17 @@ from schemathesis.specs.openapi.checks import (
 
 from carts.tests.factories import make_cart, make_rental
 from devices.tests.factories import make_command, make_device, make_device_token
+from tenants.cloudflare import HEADER
+from tenants.enums import RoleCode
 from tenants.models import User
+from tenants.services import create_machine_user
 from tenants.services.personal_tokens import create_personal_token
 from tenants.services.sessions import issue_access_token
-from tenants.tests.factories import People, make_people
+from tenants.services.support_access import open_support_access
+from tenants.tests.access_team import Team, team, team_process
+from tenants.tests.factories import People, make_grant, make_people, make_user
+
+__all__ = ["team", "team_process"]
 
 pytestmark = [pytest.mark.django_db, pytest.mark.timeout(300)]
 CHECKS = [
@@ -56,9 +65,14 @@ CHECKS = [
     response_schema_conformance,
     ignored_auth,
 ]
+Headers = dict[str, str]
+Cases = dict[str, st.SearchStrategy[Case]]
 PEOPLE = ("alice", "bob", "charlie", "dora", "erin")
-ROLES = ("nobody", *PEOPLE, "device", "program")
-EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "4"))
+STAFF = ("technical", "support_with_access", "manager_without_second_factor")
+# A person's program has a personal token; a service's comes through Cloudflare Access.
+ROLES = ("nobody", *PEOPLE, *STAFF, "device", "program", "service")
+# Each role is asked other examples, so that few for each are many for an operation.
+EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "3"))
 SEED = int(os.environ.get("SCHEMATHESIS_SEED") or random.randrange(2**32))
 
 
@@ -92,21 +106,40 @@ def known(people: People) -> dict[str, Any]:
 
 
 @pytest.fixture
-def credential(people: People, known: dict[str, Any]) -> Callable[[str], str]:
-    """The bearer token of a role; "" for nobody."""
+def credential(people: People, known: dict[str, Any], request: pytest.FixtureRequest) -> Callable[[str], Headers]:
+    """The headers a role is known by; none for nobody."""
 
-    def make(role: str) -> str:
+    def make(role: str) -> Headers:
         if role == "nobody":
-            return ""
-        if role == "device":
-            return make_device_token(device=make_device(branch=people.branch))
-        person: User = people.bob if role == "program" else getattr(people, role)
-        if role == "program":
-            ends = timezone.now() + timedelta(days=1)
-            return create_personal_token(user=person, name="Reports", scopes=["carts:view"], expires_at=ends)[1]
-        return issue_access_token(person, second_factor=True)
+            return {}
+        if role == "service":
+            team: Team = request.getfixturevalue("team")
+            machine = create_machine_user(name="Till", client_id="till.access", actor=people.erin)
+            make_grant(user=machine, role=RoleCode.BRANCH_MANAGER, branch=people.branch)
+            return {HEADER: team.mint_for_program("till.access")}
+        return {"Authorization": f"Bearer {token_of(role, people)}"}
 
     return make
+
+
+def token_of(role: str, people: People) -> str:
+    if role == "device":
+        return make_device_token(device=make_device(branch=people.branch))
+    if role == "program":
+        ends = timezone.now() + timedelta(days=1)
+        return create_personal_token(user=people.bob, name="Reports", scopes=["carts:view"], expires_at=ends)[1]
+    if role == "manager_without_second_factor":
+        return issue_access_token(people.bob, second_factor=False)
+    return issue_access_token(getattr(people, role) if role in PEOPLE else staff_of(role, people), second_factor=True)
+
+
+def staff_of(role: str, people: People) -> User:
+    """Staff of the platform; support has our chain open."""
+    user = make_user(email=f"{role}@example.com", name=role)
+    make_grant(user=user, role=RoleCode.TECHNICAL if role == "technical" else RoleCode.SUPPORT)
+    if role == "support_with_access":
+        open_support_access(chain=people.chain, reason="Asked to", lasts=timedelta(hours=1), actor=user)
+    return User.objects.get(pk=user.pk)
 
 
 @pytest.fixture(autouse=True)
@@ -126,8 +159,19 @@ def outside(settings: Settings, sms: object) -> None:
     settings.BROKER_WAIT_S = 0
 
 
-def schema_of_the_product() -> Any:
-    return schemathesis.openapi.from_dict(SchemaGenerator().get_schema(request=None, public=True))
+@cache
+def cases_of_the_product() -> Cases:
+    """Made once: it takes as long as asking."""
+    return cases_of(SchemaGenerator().get_schema(request=None, public=True))
+
+
+def cases_of(document: dict[str, Any]) -> Cases:
+    """By operation, what may be asked of it, rightly and wrongly."""
+    schema = schemathesis.openapi.from_dict(document)
+    schema.app = WSGIHandler()
+    modes = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
+    operations = [found.ok() for found in schema.get_all_operations()]
+    return {each.label: st.one_of([each.as_strategy(mode) for mode in modes]) for each in operations}
 
 
 @contextmanager
@@ -150,17 +194,20 @@ def with_known(case: Case, known: dict[str, Any], chance: random.Random) -> Case
     return case
 
 
-def wrongs_of(schema: Any, token: str, known: dict[str, Any], examples: int = EXAMPLES) -> list[str]:
-    """What is wrong with each operation for whoever holds the token."""
-    print(f"SCHEMATHESIS_SEED={SEED}")  # noqa: T201  pytest shows it with a failure
-    schema.app = WSGIHandler()
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    wrongs = []
-    for found in schema.get_all_operations():
-        operation = found.ok()
-        modes = [operation.as_strategy(mode) for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)]
+def without_credentials(case: Case) -> None:
+    """Made-up ones are for nobody: beside a real one they decide nothing, but the checks would take them for used."""
+    for name in ("Authorization", HEADER):
+        case.headers.pop(name, None)
+    case.cookies.pop(live.SESSION_COOKIE_NAME, None)
 
-        @hypothesis.seed(SEED)
+
+def wrongs_of(cases: Cases, role: str, headers: Headers, known: dict[str, Any], examples: int = EXAMPLES) -> list[str]:
+    """What is wrong with each operation for a role, which is known by these headers."""
+    print(f"SCHEMATHESIS_SEED={SEED}")  # noqa: T201  pytest shows it with a failure
+    wrongs = []
+    for label, of_operation in cases.items():
+
+        @hypothesis.seed(SEED + ROLES.index(role))
         @hypothesis.settings(
             max_examples=examples,
             deadline=None,
@@ -169,22 +216,26 @@ def wrongs_of(schema: Any, token: str, known: dict[str, Any], examples: int = EX
             report_multiple_bugs=False,
             suppress_health_check=list(HealthCheck),
         )
-        @hypothesis.given(case=st.one_of(modes), chance=st.randoms(use_true_random=False))
+        @hypothesis.given(case=of_operation, chance=st.randoms(use_true_random=False))
         def ask(case: Case, chance: random.Random) -> None:
             with_known(case, known, chance)
+            if headers:
+                without_credentials(case)
             with undone():
                 case.call_and_validate(headers=headers, checks=CHECKS)
 
         try:
             ask()
         except FailureGroup as failures:
-            wrongs += [f"{operation.label}: {' '.join(str(each).split())}" for each in failures.exceptions]
+            wrongs += [f"{label}: {' '.join(str(each).split())}" for each in failures.exceptions]
     return wrongs
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_every_operation_keeps_its_word_to(role: str, known: dict[str, Any], credential: Callable[[str], str]) -> None:
-    wrongs = wrongs_of(schema_of_the_product(), credential(role), known)
+def test_every_operation_keeps_its_word_to(
+    role: str, known: dict[str, Any], credential: Callable[[str], Headers]
+) -> None:
+    wrongs = wrongs_of(cases_of_the_product(), role, credential(role), known)
 
     assert wrongs == [], "\n".join(wrongs)
 
@@ -245,14 +296,14 @@ urlpatterns = [
     ],
 )
 def test_seeded_bug_is_told_of_control(
-    name: str, role: str, told: str, known: dict[str, Any], credential: Callable[[str], str]
+    name: str, role: str, told: str, known: dict[str, Any], credential: Callable[[str], Headers]
 ) -> None:
     with override_settings(ROOT_URLCONF=__name__):
         document = SchemaGenerator(patterns=urlpatterns[: len(SEEDED)]).get_schema(request=None, public=True)
         operation = document["paths"][f"/api/{name}"]["get"]
         operation["security"] = [{"personToken": []}]
-        schema = schemathesis.openapi.from_dict({**document, "paths": {f"/api/{name}": {"get": operation}}})
-        wrongs = wrongs_of(schema, credential(role), known)
+        cases = cases_of({**document, "paths": {f"/api/{name}": {"get": operation}}})
+        wrongs = wrongs_of(cases, role, credential(role), known)
 
     assert bool(wrongs) is bool(told)
     assert any(told in wrong for wrong in wrongs) is bool(told), wrongs
