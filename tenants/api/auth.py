@@ -15,6 +15,7 @@ from rest_framework.views import APIView
 from core.addresses import client_address
 from tenants.access import person
 from tenants.api.authentication import IsThemselves
+from tenants.api.proof import require_second_factor
 from tenants.enums import Languages
 from tenants.phones import ascii_digits, normalise_phone
 from tenants.services import issue_tokens, otp, refresh_tokens, registration
@@ -69,7 +70,10 @@ class RefreshInput(serializers.Serializer[None]):
 
 
 class LogoutInput(serializers.Serializer[None]):
-    """A refresh token of the same person to end as well; `everywhere`: all sessions and tokens but personal ones."""
+    """A refresh token of the same person to end as well; `everywhere`: all sessions and tokens but personal ones.
+
+    For `everywhere` staff and managers need their second factor.
+    """
 
     refresh = serializers.CharField(max_length=200, required=False, allow_blank=True, default="")
     everywhere = serializers.BooleanField(required=False, default=False)
@@ -200,7 +204,10 @@ class LogoutView(APIView):
     def post(self, request: Request) -> Response:
         data = _valid(LogoutInput, request)
         token = request.auth if isinstance(request.auth, str) else None
-        sign_out(user=person(request.user), access_token=token, **data)
+        user = person(request.user)
+        if data["everywhere"]:
+            require_second_factor(user)
+        sign_out(user=user, access_token=token, **data)
         if token is None:
             logout(request._request)
         return Response(status=204)

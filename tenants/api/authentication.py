@@ -9,6 +9,8 @@ from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 
 from core import audit
+from tenants.access import person
+from tenants.api.proof import require_second_factor
 from tenants.cloudflare import asserted_user
 from tenants.models import User
 from tenants.services.personal_tokens import PREFIX, id_of, user_of_personal_token
@@ -66,6 +68,16 @@ class IsThemselves(IsAuthenticated):
         if not super().has_permission(request, view) or not isinstance(request.user, User):
             return False
         return request.user.powers.scopes is None and request.user.powers.behind is None
+
+
+class MayChangeAccount(IsThemselves):
+    """For staff and managers with their second factor, too: without it they read who they are and sign out, no more."""
+
+    def has_permission(self, request: Request, view: "APIView") -> bool:
+        if not super().has_permission(request, view):
+            return False
+        require_second_factor(person(request.user))
+        return True
 
 
 class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]

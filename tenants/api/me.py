@@ -10,7 +10,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from tenants import access
-from tenants.api.authentication import IsThemselves
+from tenants.api.authentication import MayChangeAccount
 from tenants.enums import GrantScope, Languages
 from tenants.models import User
 from tenants.powers import Held
@@ -58,7 +58,7 @@ class MeView(APIView):
     """The person who asks. Programs of theirs may look, too; only they themselves change it."""
 
     def get_permissions(self) -> list[Any]:
-        return [IsAuthenticated() if self.request.method in ("GET", "HEAD", "OPTIONS") else IsThemselves()]
+        return [IsAuthenticated() if self.request.method in ("GET", "HEAD", "OPTIONS") else MayChangeAccount()]
 
     @extend_schema(responses={200: MeOutput}, operation_id="me", tags=["auth"])
     def get(self, request: Request) -> Response:

@@ -6,7 +6,9 @@ from rest_framework.request import Request
 
 from core.addresses import client_address
 from core.errors import InvalidInput, NotAllowed
+from tenants import access
 from tenants.access import person
+from tenants.middleware import SecondFactorMissing
 from tenants.models import User
 from tenants.proof import missing_proof
 from tenants.requester import RECENTLY
@@ -19,6 +21,12 @@ class ProofRequired(NotAllowed):
 
     code = "proof-required"
     title = _("Confirm that it is you")
+
+
+def require_second_factor(user: User) -> None:
+    """Raise `SecondFactorMissing`, as for pages, for staff and managers who came in without theirs."""
+    if access.is_trusted(user) and not user.powers.second_factor:
+        raise SecondFactorMissing
 
 
 def require_proof(request: Request, *, second_factor: str) -> None:

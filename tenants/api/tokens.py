@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from tenants.access import person
-from tenants.api.authentication import IsThemselves
+from tenants.api.authentication import MayChangeAccount
 from tenants.api.proof import require_proof
 from tenants.models import PersonalToken
 from tenants.services.personal_tokens import (
@@ -55,7 +55,7 @@ class NewPersonalTokenOutput(PersonalTokenOutput):
 class TokenListView(ListAPIView[PersonalToken]):
     """Your tokens that were not revoked."""
 
-    permission_classes = (IsThemselves,)
+    permission_classes = (MayChangeAccount,)
     serializer_class = PersonalTokenOutput
     queryset = PersonalToken.objects.none()  # what the OpenAPI document is made from
 
@@ -88,7 +88,7 @@ class TokenListView(ListAPIView[PersonalToken]):
 class TokenDetailView(APIView):
     """One of your tokens."""
 
-    permission_classes = (IsThemselves,)
+    permission_classes = (MayChangeAccount,)
 
     @extend_schema(responses={204: None}, operation_id="token_revoke", tags=["auth"])
     def delete(self, request: Request, token_id: UUID) -> Response:

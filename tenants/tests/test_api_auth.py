@@ -13,8 +13,8 @@ from django.utils import timezone
 
 from core.errors import TooMany
 from core.tokens import sign
-from tenants.models import OtpChallenge, RefreshToken, User
-from tenants.services import issue_tokens, otp
+from tenants.models import OtpChallenge, PersonalToken, RefreshToken, User
+from tenants.services import create_personal_token, issue_tokens, otp
 from tenants.tests.api import client_of, problem
 from tenants.tests.factories import People, make_user
 from tenants.tests.mailbox import other_than
@@ -311,3 +311,85 @@ def test_session_of_a_browser_reads_and_needs_a_csrf_token_to_write(people: Peop
 
     assert client.get("/api/chains").status_code == 200
     problem(client.post("/api/chains", {"name": "X", "slug": "x"}, content_type="application/json"), 403)
+
+
+# Staff and managers who came in with a phone code alone.
+
+
+@pytest.fixture
+def by_phone(people: People, sms: httpx.Client) -> Client:
+    """Alice's program, with what a code by SMS is worth."""
+    User.objects.filter(pk=people.alice.pk).update(phone=PHONE)
+    return using(verify(ask(), code_sent(sms)).json()["access"])
+
+
+def using(token: str) -> Client:
+    return Client(headers={"Authorization": f"Bearer {token}"})
+
+
+def make_token(user: User) -> PersonalToken:
+    in_a_day = timezone.now() + timedelta(days=1)
+    return create_personal_token(user=user, name="Report", scopes=["rentals:view"], expires_at=in_a_day)[0]
+
+
+def account_asks(client: Client, token: PersonalToken) -> dict[str, Any]:
+    """What answers each request that shows or changes the account; the last ends the token that asks."""
+    wanted = {
+        "name": "Mine",
+        "scopes": ["rentals:view"],
+        "expires_at": (timezone.now() + timedelta(days=1)).isoformat(),
+    }
+    return {
+        "list": client.get("/api/auth/tokens"),
+        "create": post("tokens", wanted, client),
+        "delete": client.delete(f"/api/auth/tokens/{token.pk}"),
+        "profile": client.patch("/api/auth/me", {"name": "Mallory"}, content_type="application/json"),
+        "everywhere": post("logout", {"everywhere": True}, client),
+    }
+
+
+DONE = {"list": 200, "create": 201, "delete": 204, "profile": 200, "everywhere": 204}
+
+
+def test_staff_with_a_phone_code_alone_change_nothing_of_their_account(people: People, by_phone: Client) -> None:
+    token = make_token(people.alice)
+    before = User.objects.values().get(pk=people.alice.pk)
+
+    answers = account_asks(by_phone, token)
+
+    for answer in answers.values():
+        problem(answer, 403)
+    assert {answer.json()["type"] for answer in answers.values()} == {"urn:cartwise:problem:second-factor-required"}
+    assert token.name not in str([answer.json() for answer in answers.values()])
+    assert User.objects.values().get(pk=people.alice.pk) == before
+    assert PersonalToken.objects.get().in_force
+
+
+def test_staff_with_a_phone_code_alone_change_nothing_of_their_account_control(
+    people: People, by_phone: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nobody asks, whoever took the number over reads, makes and ends everything."""
+    for module in ("api.authentication.require_second_factor", "api.auth.require_second_factor"):
+        monkeypatch.setattr(f"tenants.{module}", lambda user: None)
+    for module in ("api.tokens.require_themselves", "services.personal_tokens.require_themselves"):
+        monkeypatch.setattr(f"tenants.{module}", lambda user: None)
+
+    answers = account_asks(by_phone, make_token(people.alice))
+
+    assert {name: answer.status_code for name, answer in answers.items()} == DONE
+
+
+def test_staff_with_a_phone_code_alone_read_who_they_are_and_sign_out(people: People, by_phone: Client) -> None:
+    assert by_phone.get("/api/auth/me").json()["id"] == str(people.alice.pk)
+    assert post("logout", {}, by_phone).status_code == 204
+    problem(by_phone.get("/api/auth/me"), 401)
+
+
+@pytest.mark.parametrize(("who", "second_factor"), [("alice", True), ("dora", False)])
+def test_who_needs_no_more_proof_reaches_their_account(people: People, who: str, second_factor: bool) -> None:
+    user = getattr(people, who)
+    client = using(issue_tokens(user, second_factor=second_factor).access)
+
+    answers = account_asks(client, make_token(user))
+
+    assert {name: answer.status_code for name, answer in answers.items()} == DONE

@@ -52,7 +52,7 @@ def may_ask(asker: Asker, ask: Ask, table: dict[str, dict[str, str]]) -> May:
         # What a query names may be out of reach where the list is not.
         return May.EITHER if ask.query else May.YES
     if declared.SELF in terms and asker.known and not asker.acting:
-        return May.EITHER
+        return May.NO if asker.one_factor and ask.json else May.EITHER
     return May.NO
 
 
