@@ -46,7 +46,7 @@ def take(limits: Sequence[Limit], *, fail_closed: bool) -> None:
 
     Without Redis: `Unavailable` when `fail_closed` (codes and sign-in, which cost money or guard doors), else pass.
     """
-    keys = [f"{settings.REDIS_KEY_PREFIX}:limit:{_nameless(limit.key)}" for limit in limits]
+    keys = [_key(limit) for limit in limits]
     arguments = [value for limit in limits for value in (limit.most, int(limit.window.total_seconds()))]
     try:
         wait = int(_TAKE(keys=keys, args=arguments))
@@ -56,6 +56,19 @@ def take(limits: Sequence[Limit], *, fail_closed: bool) -> None:
         return
     if wait >= 0:
         raise TooMany(_("Please wait a little before you try again."), retry_after=wait)
+
+
+def wait_of(limit: Limit) -> int:
+    """Seconds until this limit lets somebody through again; 0 while it does, and without Redis. Counts nothing."""
+    try:
+        used, left = _redis.get(_key(limit)), _redis.ttl(_key(limit))
+    except RedisError:
+        return 0
+    return max(left, 1) if int(used or 0) >= limit.most else 0
+
+
+def _key(limit: Limit) -> str:
+    return f"{settings.REDIS_KEY_PREFIX}:limit:{_nameless(limit.key)}"
 
 
 def _nameless(key: str) -> str:

@@ -1,10 +1,12 @@
 from datetime import timedelta
 
 import pytest
+from redis import Redis
 
+from core import limits
 from core.errors import TooMany, Unavailable
-from core.limits import Limit, take
-from core.tests.fixtures import count_in_two_steps, lose_counters
+from core.limits import Limit, take, wait_of
+from core.tests.fixtures import DEAD_ADDRESS, count_in_two_steps, lose_counters
 from core.tests.race import race, wait_for
 
 HOUR = timedelta(hours=1)
@@ -30,6 +32,17 @@ def test_refusal_says_how_long_to_wait() -> None:
 
     assert caught.value.retry_after is not None
     assert 3590 <= caught.value.retry_after <= 3600
+
+
+def test_wait_of_a_limit_is_told_once_it_is_full_and_counts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    limit = Limit("a", 2, HOUR)
+
+    before = [(wait_of(limit), taken(limit)) for _ in range(2)]
+
+    assert before == [(0, True)] * 2
+    assert 3590 <= wait_of(limit) <= 3600
+    monkeypatch.setattr(limits, "_redis", Redis.from_url(f"redis://{DEAD_ADDRESS}", socket_connect_timeout=1))
+    assert wait_of(limit) == 0
 
 
 def test_refusal_names_the_longest_wait() -> None:

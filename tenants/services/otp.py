@@ -5,7 +5,9 @@ abused for it, so sends are limited by number, number range, address, network, c
 when the counters can't be reached.
 """
 
+import logging
 import secrets
+from collections import Counter
 from datetime import timedelta
 from threading import BoundedSemaphore
 from uuid import UUID
@@ -19,13 +21,15 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from core.addresses import network_of, site_of
-from core.errors import InvalidInput, NotAllowed, Unavailable
-from core.limits import Limit, take
+from core.errors import InvalidInput, NotAllowed, TooMany, Unavailable
+from core.limits import Limit, take, wait_of
 from core.sms import OtpText, SmsError, gateway
 from core.turns import turn
 from tenants.models import OtpChallenge, User
 from tenants.phones import region_of
 from tenants.services.people import ensure_customer
+
+logger = logging.getLogger(__name__)
 
 LIFETIME = timedelta(minutes=5)
 MAX_GUESSES = 5
@@ -34,6 +38,8 @@ RESEND_AFTER = timedelta(seconds=60)
 _SENDING = BoundedSemaphore(6)
 _HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
+# Of the codes of a day to one country: with so many sent and so few used somebody earns by the messages themselves.
+_MANY, _USED_BY_PEOPLE = 100, 0.4
 
 
 def binding_of(challenge: UUID) -> str:
@@ -52,7 +58,12 @@ def request_otp(*, phone: str, binding: str, address: str, language: str, host: 
 
 
 def _send(phone: str, binding: str, address: str, language: str, host: str) -> OtpChallenge:
-    take(_send_limits(phone, address), fail_closed=True)
+    limits = _send_limits(phone, address)
+    try:
+        take(limits, fail_closed=True)
+    except TooMany:
+        _tell_of_budget(limits)
+        raise
     code = f"{secrets.randbelow(10**6):06d}"
     now = timezone.now()
     with transaction.atomic():
@@ -108,6 +119,22 @@ def forget_old_challenges() -> int:
     return OtpChallenge.objects.filter(expires_at__lt=timezone.now() - _DAY).delete()[0]
 
 
+def warn_of_unused_codes() -> None:
+    """Log for which countries, or in all, the codes of the last day were mostly never used. One query, a day's rows."""
+    until = timezone.now() - LIFETIME
+    # What the gateway refused ended as it began.
+    rows = OtpChallenge.objects.filter(created_at__range=(until - _DAY, until), expires_at__gt=F("created_at"))
+    sent, used = Counter[str](), Counter[str]()
+    for phone, used_at in rows.values_list("phone", "used_at").iterator():
+        for country in (region_of(phone), "all"):
+            sent[country] += 1
+            used[country] += used_at is not None
+    for country, count in sent.items():
+        if count >= _MANY and used[country] < _USED_BY_PEOPLE * count:
+            told = {"country": country, "sent": count, "used": used[country]}
+            logger.warning("most codes by SMS were never used", extra=told)
+
+
 def resend_wait(*, phone: str, binding: str) -> int:
     """Seconds until the next code may be asked for."""
     last = OtpChallenge.objects.filter(phone=phone, binding=binding).order_by("-created_at").first()
@@ -126,6 +153,19 @@ def _send_limits(phone: str, address: str) -> list[Limit]:
         Limit(f"otp-send:country:{region_of(phone)}", max(1, settings.OTP_DAILY_BUDGET // 2), _DAY),
         Limit("otp-send:budget", settings.OTP_DAILY_BUDGET, _DAY),
     ]
+
+
+def _tell_of_budget(limits: list[Limit]) -> None:
+    """Log, once until it is renewed, that the day's budget of all or of a country is used up."""
+    for limit in limits:
+        wait = wait_of(limit) if limit.window == _DAY else 0
+        if not wait:
+            continue
+        try:
+            take([Limit(f"otp-told:{limit.key}", 1, timedelta(seconds=wait))], fail_closed=False)
+        except TooMany:  # told already
+            continue
+        logger.error("the day's budget of codes by SMS is used up", extra={"limit": limit.key, "renewed_in_s": wait})
 
 
 def _hmac(challenge: OtpChallenge, code: str) -> str:

@@ -16,6 +16,7 @@ from pytest_django import Settings
 from redis import Redis
 
 from core.errors import InvalidInput, TooMany, Unavailable
+from core.limits import Limit, wait_of
 from core.tests.fixtures import lose_counters
 from core.tests.race import race
 from core.turns import turn
@@ -288,16 +289,87 @@ def test_sends_from_an_address_and_its_network_are_limited(settings: Settings, a
     assert sends_until_refused(spread) == expected
 
 
+def abroad(prefix: str) -> Callable[[int], dict[str, str]]:
+    return lambda number: {"phone": f"{prefix}{2000 + number}000", "address": f"{prefix[-2:]}.{number}.0.1"}
+
+
 @pytest.mark.usefixtures("_sending_is_free")
 def test_sends_to_a_country_and_in_all_stay_within_the_budget(settings: Settings) -> None:
     settings.OTP_DAILY_BUDGET = 10
 
-    def abroad(prefix: str) -> Callable[[int], dict[str, str]]:
-        return lambda number: {"phone": f"{prefix}{2000 + number}000", "address": f"{prefix[-2:]}.{number}.0.1"}
-
     sent = [sends_until_refused(abroad(prefix)) for prefix in ("+97250", "+98912", "+33612")]
 
     assert sent == [5, 5, 0]
+
+
+def of_the_service(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    return [record for record in caplog.records if record.name == otp.__name__]
+
+
+@pytest.mark.usefixtures("_sending_is_free")
+def test_budget_that_is_used_up_is_told_once(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    settings.OTP_DAILY_BUDGET = 4
+
+    for prefix in ("+97250", "+33612") * 2:
+        sends_until_refused(abroad(prefix))
+
+    told = of_the_service(caplog)
+    used_up = ["otp-send:country:IL", "otp-send:country:FR", "otp-send:budget"]
+    assert [(record.levelname, vars(record)["limit"]) for record in told] == [("ERROR", key) for key in used_up]
+    assert "2000000" not in str([vars(record) for record in told])
+    # The end of the next budget is told again, however soon it comes.
+    day = timedelta(days=1)
+    assert 0 < wait_of(Limit("otp-told:otp-send:budget", 1, day)) <= wait_of(Limit("otp-send:budget", 4, day))
+
+
+def test_refusal_with_budget_left_tells_nothing_of_it(sms: httpx.Client, caplog: pytest.LogCaptureFixture) -> None:
+    ask()
+
+    with pytest.raises(TooMany):
+        ask()
+
+    assert of_the_service(caplog) == []
+
+
+def sent(phones: str, *, used: int, ago: timedelta = timedelta(hours=1)) -> None:
+    """Ten codes to numbers that begin so."""
+    now = timezone.now()
+    rows = [
+        OtpChallenge(
+            phone=f"{phones}00000{number}", binding="b", expires_at=now, used_at=now if number < used else None
+        )
+        for number in range(10)
+    ]
+    OtpChallenge.objects.bulk_create(rows)
+    keys = [row.pk for row in rows]
+    OtpChallenge.objects.filter(pk__in=keys).update(created_at=now - ago, expires_at=now - ago + otp.LIFETIME)
+
+
+@pytest.mark.parametrize(
+    ("many", "il", "fr", "expected"),
+    [
+        (10, 10, 10, []),
+        (10, 4, 10, []),
+        (10, 3, 10, ["IL"]),
+        (11, 0, 10, []),
+        (20, 0, 8, []),
+        (20, 0, 7, ["all"]),
+        (10, 0, 0, ["FR", "IL", "all"]),
+    ],
+)
+def test_codes_that_are_mostly_not_used_are_told_by_country(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, many: int, il: int, fr: int, expected: list[str]
+) -> None:
+    monkeypatch.setattr(otp, "_MANY", many)
+    sent("+972502", used=il)
+    sent("+33612", used=fr)
+    sent("+98912", used=0, ago=timedelta(days=2))
+
+    otp.warn_of_unused_codes()
+
+    told = of_the_service(caplog)
+    assert sorted(vars(record)["country"] for record in told) == expected
+    assert {record.levelname for record in told} <= {"WARNING"}
 
 
 def test_countries_whose_codes_begin_alike_share_no_limit() -> None:
