@@ -5,7 +5,7 @@ import binascii
 from collections.abc import Callable, Iterator
 from ipaddress import ip_network
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
@@ -16,6 +16,10 @@ from core.secrets import KEY_BYTES
 
 SHORTEST_SECRET = 32
 FEWEST_CHARACTERS = 8  # different ones; random text of that length has far more
+SHORTEST_PASSWORD = 16
+SHORTEST_VENDOR_KEY = 8  # how long they are is the vendors' choice
+# What the development stack has for vendors; its passwords are random and of one machine.
+SIMULATED_KEYS = ("simulated", "test")
 # A trusted network wider than these holds strangers: of private addresses (10.0.0.0/8, fc00::/7), and of public ones
 # (the largest that a content network publishes are a /12 and a /28).
 WIDEST_NETWORK = {4: 8, 6: 7}
@@ -36,6 +40,8 @@ def production_is_configured(app_configs: Any, **kwargs: Any) -> list[CheckMessa
         ("cartwise.E005", _cloudflare_access),
         ("cartwise.E006", _gateways),
         ("cartwise.E007", _rate_limits),
+        ("cartwise.E008", _passwords),
+        ("cartwise.E009", _vendor_keys),
     )
     return [Error(message, id=number) for number, check in checks for message in check()]
 
@@ -140,3 +146,26 @@ def _rate_limits() -> Iterator[str]:
                 yield f"RATE_LIMITS: there is no {tier} {kind}"
             elif type(most) is not int or most < 1:
                 yield f"RATE_LIMITS: {tier} {kind} must be a whole number above 0, as RATE_LIMIT_FACTOR is"
+
+
+def _passwords() -> Iterator[str]:
+    """Of those that are given: a server may let its own machine in without one."""
+    urls = {name: getattr(settings, name) for name in ("REDIS_URL", "CELERY_BROKER_URL", "MQTT_URL", "MQTT_ADMIN_URL")}
+    passwords = {name: unquote(urlsplit(url).password or "") for name, url in urls.items()}
+    passwords["DATABASE_URL"] = settings.DATABASES["default"].get("PASSWORD") or ""
+    for name, password in passwords.items():
+        if not password:
+            continue
+        if len(password) < SHORTEST_PASSWORD or settings.DEVELOPMENT_SECRET in password:
+            yield f"the password in {name} is the development default or shorter than {SHORTEST_PASSWORD} characters"
+        elif len(set(password)) < FEWEST_CHARACTERS:
+            yield f"the password in {name} is no random text"
+
+
+def _vendor_keys() -> Iterator[str]:
+    keys = {"SMS_API_KEY": settings.SMS_API_KEY, "EMAIL_HOST_PASSWORD": settings.EMAIL_HOST_PASSWORD}
+    for app in settings.SOCIALACCOUNT_PROVIDERS["google"]["APPS"]:
+        keys["GOOGLE_CLIENT_SECRET"] = app["secret"]
+    for name, key in keys.items():
+        if key and (len(key) < SHORTEST_VENDOR_KEY or key in SIMULATED_KEYS):
+            yield f"{name} is that of a simulator or shorter than {SHORTEST_VENDOR_KEY} characters"

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from config.settings import DEVELOPMENT_SECRET
+from deploy.stack.application import GOOGLE_ENVIRONMENT, SMS_ENVIRONMENT
 from deploy.stack.check_deploy import HOST, production_environment
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -15,6 +17,13 @@ GOOD = production_environment()
 SHORT_KEY = base64.b64encode(bytes(range(16))).decode()
 GOOD_KEY = base64.b64encode(bytes(range(32))).decode()
 PLAIN_KEY = base64.b64encode(b"k" * 32).decode()
+URLS = {
+    "DATABASE_URL": "postgresql://app:{}@127.0.0.1:9/none",
+    "REDIS_URL": "redis://:{}@127.0.0.1:9/0",
+    "CELERY_BROKER_URL": "redis://:{}@127.0.0.1:9/1",
+    "MQTT_URL": "mqtt://bridge:{}@127.0.0.1:9",
+    "MQTT_ADMIN_URL": "mqtt://admin:{}@127.0.0.1:9",
+}
 
 REFUSED = [
     ({"ENVIRONMENT": "prod"}, "ENVIRONMENT must be"),
@@ -59,6 +68,21 @@ REFUSED = [
     ({"RATE_LIMITS": '{"manager": {"wrote": 1}}'}, "RATE_LIMITS: there is no manager wrote"),
     ({"GOOGLE_CLIENT_ID": "cartwise"}, "GOOGLE_CLIENT_ID needs GOOGLE_CLIENT_SECRET"),
     ({"GOOGLE_TOKEN_URL": "http://127.0.0.1:8030/token"}, "GOOGLE_ACCESS_TOKEN_URL must be https"),
+    *(({name: url.format("postgres-1234x")}, f"the password in {name} is the dev") for name, url in URLS.items()),
+    *(({name: url.format("ab" * 12)}, f"the password in {name} is no random text") for name, url in URLS.items()),
+    ({"REDIS_URL": "redis://:" + "%61" * 16 + "@127.0.0.1:9/0"}, "the password in REDIS_URL is no random text"),
+    ({"MQTT_URL": f"mqtt://bridge:{DEVELOPMENT_SECRET}@127.0.0.1:9"}, "the password in MQTT_URL is the dev"),
+    ({"SMS_API_KEY": "1234567"}, "SMS_API_KEY is that of a simulator or shorter"),
+    ({"SMS_API_KEY": SMS_ENVIRONMENT["SMS_API_KEY"]}, "SMS_API_KEY is that of a simulator"),
+    (
+        {"EMAIL_HOST_USER": "us", "EMAIL_HOST_PASSWORD": "1234567"},
+        "EMAIL_HOST_PASSWORD is that of a simulator or shorter",
+    ),
+    (
+        {"GOOGLE_CLIENT_ID": "cartwise", "GOOGLE_CLIENT_SECRET": "1234567"},
+        "GOOGLE_CLIENT_SECRET is that of a simulator",
+    ),
+    (GOOGLE_ENVIRONMENT, "GOOGLE_CLIENT_SECRET is that of a simulator"),
 ]
 
 
@@ -96,8 +120,25 @@ def test_production_refuses_to_start_on(changes: dict[str, str], reason: str) ->
     assert reason in refused.stderr
 
 
-def test_production_refuses_to_start_control() -> None:
-    assert run(["-c", CHECK], {}).returncode == 0
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({}, id="as-it-is"),
+        pytest.param({name: url.replace(":{}@", "@") for name, url in URLS.items()}, id="no-passwords"),
+        pytest.param(
+            {
+                **{name: url.format("Zq3%2Fx8!kT5wLp0vR") for name, url in URLS.items()},
+                **{"EMAIL_HOST_USER": "us", "EMAIL_HOST_PASSWORD": "grey-Otter", "SMS_API_KEY": "K4-92x7q"},
+                **{"GOOGLE_CLIENT_ID": "cartwise", "GOOGLE_CLIENT_SECRET": "GOCSPX-5t"},
+            },
+            id="strong-ones",
+        ),
+    ],
+)
+def test_production_refuses_to_start_control(changes: dict[str, str]) -> None:
+    started = run(["-c", CHECK], changes)
+
+    assert started.returncode == 0, started.stderr
 
 
 @pytest.mark.parametrize(

@@ -28,9 +28,11 @@ def production_environment() -> dict[str, str]:
         "SMS_API_KEY": secrets.token_urlsafe(24),
         "EMAIL_HOST": "mail.cartwise.example",
         "EMAIL_USE_TLS": "1",
-        # Checks ask neither.
-        "DATABASE_URL": "postgresql://nobody@127.0.0.1:9/none",
-        "REDIS_URL": "redis://127.0.0.1:9/0",
+        # Checks ask none of them.
+        "DATABASE_URL": f"postgresql://nobody:{secrets.token_urlsafe(24)}@127.0.0.1:9/none",
+        "REDIS_URL": f"redis://:{secrets.token_urlsafe(24)}@127.0.0.1:9/0",
+        "MQTT_URL": f"mqtt://bridge:{secrets.token_urlsafe(24)}@127.0.0.1:9",
+        "MQTT_ADMIN_URL": f"mqtt://admin:{secrets.token_urlsafe(24)}@127.0.0.1:9",
     }
 
 
