@@ -7,10 +7,9 @@
 import base64
 import binascii
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -92,15 +91,24 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Rewritten:
-    """How many values of a column were not under the newest key; `unreadable` ones stay as they are."""
+    """How many values are, or would be, under the newest key by now; `unreadable` ones stay as they are."""
 
-    values: int
+    rewritten: int
     unreadable: int = 0
+
+
+class Rewriter(Protocol):
+    """Encrypts anew, under row locks, whatever of its own is not under the newest key.
+
+    Not to `write` only counts what it would.
+    """
+
+    def __call__(self, *, write: bool) -> Rewritten: ...
 
 
 # Encrypted elsewhere than in an `EncryptedTextField`: whole columns, and what only its owner can take apart.
 _columns: list[Column] = []
-_elsewhere: dict[str, Callable[[], int]] = {}
+_elsewhere: dict[str, Rewriter] = {}
 _BATCH = 200
 _LOCK = "FOR UPDATE"
 
@@ -110,12 +118,12 @@ def encrypts(model: type[models.Model], field: str, *, place: str) -> None:
     _columns.append(_column(model, field, place))
 
 
-def rewrites(name: str, rewrite: Callable[[], int]) -> None:
-    """Register what `manage.py rotate_keys` calls besides: it rewrites all of its own under row locks, counts them."""
+def rewrites(name: str, rewrite: Rewriter) -> None:
+    """Register what `manage.py rotate_keys` calls besides."""
     _elsewhere[name] = rewrite
 
 
-def rewriters() -> dict[str, Callable[[], int]]:
+def rewriters() -> dict[str, Rewriter]:
     """Those registered, by name."""
     return dict(_elsewhere)
 
@@ -140,43 +148,39 @@ def _column(model: type[models.Model], field: str, place: str) -> Column:
     return Column(quote(meta.db_table), quote(str(meta.pk.column)), quote(str(column.column)), place)
 
 
-def count_old(column: Column) -> int:
-    """Values that are not under the newest key. One query, which reads the whole column."""
-    with connection.cursor() as cursor:
-        newest = next(iter(settings.FIELD_KEYS))
-        cursor.execute(f"SELECT count(*) FROM {_of(column)}", [newest])  # noqa: S608 (names of ours)
-        return int(cursor.fetchone()[0])
-
-
-def rewrite_column(column: Column) -> Rewritten:
+def rewrite_column(column: Column, *, write: bool = True) -> Rewritten:
     """Encrypt anew, under the newest key, whatever is not; in batches that commit, so that it can be run again.
 
-    Locks the rows of a batch: a value that somebody writes meanwhile is neither lost nor overwritten.
+    Locks the rows of a batch: a value that somebody writes meanwhile is neither lost nor overwritten. Not to `write`
+    only counts, without locks.
     """
-    values, unreadable, after = 0, 0, None
-    while batch := _rewrite_batch(column, after):
-        values, unreadable = values + batch[0], unreadable + batch[1]
-        after = batch[2]
-    return Rewritten(values, unreadable)
+    rewritten, unreadable, after = 0, 0, None
+    while batch := _rewrite_batch(column, after, write=write):
+        done, after = batch
+        rewritten, unreadable = rewritten + done.rewritten, unreadable + done.unreadable
+    return Rewritten(rewritten, unreadable)
 
 
-def _rewrite_batch(column: Column, after: Any) -> tuple[int, int, Any] | None:
-    """(values, how many of them unreadable, the last key); None when there is nothing left after `after`."""
+def _rewrite_batch(column: Column, after: Any, *, write: bool) -> tuple[Rewritten, Any] | None:
+    """What became of a batch, and its last key; None when there is nothing left after `after`."""
     key, name, newest = column.key, column.name, next(iter(settings.FIELD_KEYS))
     beyond, parameters = ("", [newest]) if after is None else (f" AND {key} > %s", [newest, after])
+    lock = _LOCK if write else ""
     unreadable = 0
     with transaction.atomic(), connection.cursor() as cursor:
-        selected = f"SELECT {key}, {name} FROM {_of(column)}{beyond} ORDER BY {key} LIMIT {_BATCH} {_LOCK}"  # noqa: S608
+        selected = f"SELECT {key}, {name} FROM {_of(column)}{beyond} ORDER BY {key} LIMIT {_BATCH} {lock}"  # noqa: S608
         cursor.execute(selected, parameters)
         rows = cursor.fetchall()
         for pk, written in rows:
             try:
-                new = encrypt(decrypt(written, place=column.place), place=column.place)
+                text = decrypt(written, place=column.place)
             except SecretUnreadable:
                 unreadable += 1
                 continue
-            cursor.execute(f"UPDATE {column.table} SET {name} = %s WHERE {key} = %s", [new, pk])  # noqa: S608
-    return (len(rows), unreadable, rows[-1][0]) if rows else None
+            if write:
+                new = encrypt(text, place=column.place)
+                cursor.execute(f"UPDATE {column.table} SET {name} = %s WHERE {key} = %s", [new, pk])  # noqa: S608
+    return (Rewritten(len(rows) - unreadable, unreadable), rows[-1][0]) if rows else None
 
 
 def _of(column: Column) -> str:

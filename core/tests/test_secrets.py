@@ -19,7 +19,7 @@ from django.test.utils import isolate_apps
 from pytest_django import Settings
 
 from core import secrets
-from core.secrets import EncryptedTextField, SecretUnreadable, decrypt, encrypt, is_current
+from core.secrets import EncryptedTextField, Rewritten, SecretUnreadable, decrypt, encrypt, is_current
 from core.tests.race import lock_waiters, wait_for
 from tenants.models import BrowserSession
 from tenants.session_store import PLACE
@@ -275,8 +275,12 @@ def test_rotation_leaves_and_counts_what_it_can_not_read(installed: Any, setting
     before = stored(installed, "seed")[0]
 
     with pytest.raises(CommandError, match="1 values can't be read"):
+        rotate("--dry-run")
+    untouched = stored(installed, "seed")
+    with pytest.raises(CommandError, match="1 values can't be read"):
         rotate()
 
+    assert [is_current(value) for value in untouched] == [False, False]
     assert stored(installed, "seed")[0] == before
     assert installed.objects.exclude(pk=lost.pk).get().seed == SECRET
 
@@ -350,7 +354,26 @@ def test_session_whose_key_is_gone_is_over(settings: Settings) -> None:
 @pytest.mark.django_db
 def test_registered_rewriters_are_called(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(secrets, "_elsewhere", {})
-    secrets.rewrites("somewhere else", lambda: 7)
+    asked = []
 
-    assert "somewhere else: not counted" in rotate("--dry-run")
+    def rewrite(*, write: bool) -> Rewritten:
+        asked.append(write)
+        return Rewritten(7)
+
+    secrets.rewrites("somewhere else", rewrite)
+
+    assert "somewhere else: 7 to rewrite" in rotate("--dry-run")
     assert "somewhere else: 7 rewritten" in rotate()
+    assert asked == [False, True]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("arguments", [(), ("--dry-run",)])
+def test_registered_rewriter_that_can_not_read_makes_it_fail(
+    monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(secrets, "_elsewhere", {})
+    secrets.rewrites("somewhere else", lambda write: Rewritten(7, unreadable=2))
+
+    with pytest.raises(CommandError, match="2 values can't be read"):
+        rotate(*arguments)

@@ -23,7 +23,7 @@ from core.addresses import network_of
 from core.errors import InvalidInput, NotAllowed, Unavailable
 from core.limits import Limit, take
 from core.rows import note
-from core.secrets import SecretUnreadable, is_current
+from core.secrets import Rewritten, SecretUnreadable, is_current
 from tenants import access
 from tenants.models import User
 from tenants.phones import ascii_digits
@@ -170,12 +170,16 @@ def reset_second_factor(*, user: User, actor: User) -> None:
     note("second factor reset", user, actor=actor)
 
 
-def rewrite_secrets() -> int:
-    """Encrypt with the newest key what older keys wrote, a row at a time; how many rows. What can't be read stays."""
-    rewritten = 0
+def rewrite_secrets(*, write: bool) -> Rewritten:
+    """Encrypt with the newest key what older keys wrote, a row at a time under its lock; how many rows.
+
+    What can't be read stays. Not to `write` only counts, without locks.
+    """
+    rewritten, unreadable = 0, 0
+    rows = Authenticator.objects.select_for_update() if write else Authenticator.objects
     for key in list(Authenticator.objects.filter(type__in=WITH_CODES).values_list("pk", flat=True)):
         with transaction.atomic():
-            row = Authenticator.objects.select_for_update().filter(pk=key).first()
+            row = rows.filter(pk=key).first()
             old = {name: row.data[name] for name in _SECRETS if name in row.data} if row else {}
             if row is None or all(map(is_current, old.values())):
                 continue
@@ -183,10 +187,12 @@ def rewrite_secrets() -> int:
                 row.data.update({name: encrypt(decrypt(written)) for name, written in old.items()})
             except SecretUnreadable:
                 logger.warning("a second factor can't be read", extra={"authenticator": key})
+                unreadable += 1
                 continue
-            row.save(update_fields=["data"])
+            if write:
+                row.save(update_fields=["data"])
             rewritten += 1
-    return rewritten
+    return Rewritten(rewritten, unreadable)
 
 
 @contextmanager

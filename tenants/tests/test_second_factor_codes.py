@@ -4,15 +4,17 @@ import base64
 import json
 import os
 import time
+from io import StringIO
 from typing import Any
 
 import pytest
 from allauth.mfa.models import Authenticator
+from django.core.management import CommandError, call_command
 from django.test import Client
 
 from core.errors import InvalidInput, NotAllowed, TooMany, Unavailable
 from core.models import AuditEntry
-from core.secrets import rewriters
+from core.secrets import Rewritten, rewriters
 from core.tests.fixtures import count_in_two_steps, lose_counters
 from core.tests.race import lock_no_rows, meet_before, race, race_each
 from tenants.models import BrowserSession, RefreshToken, User
@@ -376,10 +378,14 @@ def test_secrets_move_to_the_newest_key(settings: Any) -> None:
     old = settings.FIELD_KEYS
     settings.FIELD_KEYS = {"new": base64.b64encode(os.urandom(32)).decode(), **old}
 
-    counts = [rewriters()["mfa"](), rewriters()["mfa"]()]
+    before = list(Authenticator.objects.order_by("pk").values_list("data", flat=True))
+    counted = rewriters()["mfa"](write=False)
+    untouched = list(Authenticator.objects.order_by("pk").values_list("data", flat=True))
+    counts = [rewriters()["mfa"](write=True), rewriters()["mfa"](write=True)]
     settings.FIELD_KEYS = {"new": settings.FIELD_KEYS["new"]}
 
-    assert counts == [2, 0]
+    assert (counted, untouched) == (Rewritten(2), before)
+    assert counts == [Rewritten(2), Rewritten(0)]
     assert recovery_codes_of(user) == codes
     assert accepts(user, code_of(SECRET))
 
@@ -392,4 +398,27 @@ def test_without_the_key_no_code_counts(settings: Any) -> None:
 
     with pytest.raises(Unavailable):
         use_code(user=user, code=code_of(SECRET), address=ADDRESS)
-    assert rewriters()["mfa"]() == 0
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("arguments", "word"), [((), "rewritten"), (("--dry-run",), "to rewrite")])
+def test_rotation_tells_of_a_secret_whose_key_is_lost_and_fails(
+    settings: Any, arguments: tuple[str, ...], word: str
+) -> None:
+    """Two people, each with an app and recovery codes; what one of them has was written with a key that is gone."""
+    lost, kept = make_user(), make_user()
+    old = settings.FIELD_KEYS
+    settings.FIELD_KEYS = {"lost": base64.b64encode(os.urandom(32)).decode()}
+    give_app(lost)
+    before = list(Authenticator.objects.order_by("pk").values_list("data", flat=True))
+    settings.FIELD_KEYS = old
+    give_app(kept)
+    settings.FIELD_KEYS = {"new": base64.b64encode(os.urandom(32)).decode(), **old}
+    out = StringIO()
+
+    with pytest.raises(CommandError, match="2 values can't be read"):
+        call_command("rotate_keys", *arguments, stdout=out)
+
+    assert f"mfa: 2 {word}, 2 unreadable" in out.getvalue().splitlines()
+    of_lost = Authenticator.objects.filter(user=lost).order_by("pk")
+    assert list(of_lost.values_list("data", flat=True)) == before

@@ -1,11 +1,16 @@
-"""`manage.py rotate_keys [--dry-run]`: put a new key first in FIELD_KEYS, run this, then drop the old key."""
+"""`manage.py rotate_keys [--dry-run]`: encrypt with the newest key in FIELD_KEYS what older ones wrote.
+
+The order: put the new key last in FIELD_KEYS, restart every process; move it first, restart every process; run this;
+only then drop the old key, and not before this ends without an error.
+"""
 
 from argparse import ArgumentParser
+from collections.abc import Iterator
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from core.secrets import count_old, encrypted_columns, rewrite_column, rewriters
+from core.secrets import Rewritten, encrypted_columns, rewrite_column, rewriters
 
 
 class Command(BaseCommand):
@@ -14,18 +19,22 @@ class Command(BaseCommand):
     help = __doc__
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--dry-run", action="store_true", help="Only count; secrets of other kinds are named.")
+        parser.add_argument("--dry-run", action="store_true", help="Only count what there is to do; write nothing.")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        write = not options["dry_run"]
         unreadable = 0
-        for column in encrypted_columns():
-            if options["dry_run"]:
-                self.stdout.write(f"{column.place}: {count_old(column)} to rewrite")
-                continue
-            done = rewrite_column(column)
+        for name, done in _rewrite(write=write):
             unreadable += done.unreadable
-            self.stdout.write(f"{column.place}: {done.values - done.unreadable} rewritten")
-        for name, rewrite in rewriters().items():
-            self.stdout.write(f"{name}: not counted" if options["dry_run"] else f"{name}: {rewrite()} rewritten")
+            lost = f", {done.unreadable} unreadable" if done.unreadable else ""
+            self.stdout.write(f"{name}: {done.rewritten} {'rewritten' if write else 'to rewrite'}{lost}")
         if unreadable:
             raise CommandError(f"{unreadable} values can't be read with any of the keys: they stay as they are")
+
+
+def _rewrite(*, write: bool) -> Iterator[tuple[str, Rewritten]]:
+    """What became, or would become, of each kind of secret."""
+    for column in encrypted_columns():
+        yield column.place, rewrite_column(column, write=write)
+    for name, rewrite in rewriters().items():
+        yield name, rewrite(write=write)
