@@ -98,6 +98,10 @@ class AccountAdapter(DefaultAccountAdapter):
     def confirm_email(self, request: HttpRequest, email_address: EmailAddress) -> bool:
         """The right code came back: of who signs in or up with a password, or is signed in. `User.email` follows."""
         user: User = email_address.user
+        if request.user.is_authenticated and request.user.pk != user.pk:
+            # Begun by somebody else in this browser: what they had proved is worth nothing to whoever came after.
+            messages.error(request, _("This code is for another account. Sign out first, then ask for a new one."))
+            return False
         before = user.email
         signed_in = request.user.is_authenticated
         try:

@@ -12,7 +12,8 @@ from tenants import access
 from tenants.enums import ROLE_SCOPES, GrantScope, RoleCode
 from tenants.models import Branch, BrowserSession, Chain, Grant, Invitation, Role, SupportAccess, User
 from tenants.phones import ascii_digits
-from tenants.services.invitations import GIVES, waiting
+from tenants.services.invitations import waiting
+from tenants.services.people import GIVES
 from tenants.services.support_access import open_accesses
 
 if TYPE_CHECKING:

@@ -89,7 +89,7 @@ def _signed_in(request: HttpRequest) -> Requester:
 
 
 def _meant_as_another(request: HttpRequest) -> HttpResponse | None:
-    """What was sent in another's clothes is not done in one's own."""
+    """What was sent in another's clothes is not done in one's own: the first thing sent after acting has ended."""
     if request.method in _SAFE or request.path.startswith(LEAVING):
         return None
     return refuse(request, NotAllowed(_("You are yourself again. Nothing was done: look at it again, then send it.")))

@@ -86,6 +86,8 @@ class GiveRoleForm(_RoleAndPlace):
         day = self.cleaned_data["until"]
         if day is None:
             return None
+        if not 2000 <= day.year <= 2999:
+            raise forms.ValidationError(_("Give a day that can be reckoned with."))
         end = timezone.make_aware(datetime.combine(day, time.min)) + timedelta(days=1)
         if end <= timezone.now():
             raise forms.ValidationError(_("That day is over."))

@@ -30,9 +30,6 @@ class ReasonKind(StrEnum):
     TAKEN = "taken"
 
 
-ALLOWS = frozenset({ReasonKind.OWN, ReasonKind.GRANT})
-
-
 @dataclass(frozen=True, slots=True)
 class Reason:
     """One reason: `held` is the role and place it is about, `at` when that ended.

@@ -10,7 +10,8 @@ from core.admin.base import ReadOnlyAdmin, Section
 from core.admin.buttons import Button, Press
 from core.admin.links import state_column
 from tenants.models import Invitation
-from tenants.services.invitations import GIVES, resend_invitation, withdraw_invitation
+from tenants.services.invitations import resend_invitation, withdraw_invitation
+from tenants.services.people import GIVES
 
 
 def _resend(press: Press) -> None:

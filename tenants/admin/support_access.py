@@ -26,6 +26,7 @@ class SupportAccessAdmin(ReadOnlyAdmin):
     list_filter = ("chain", "created_at")
     list_select_related = ("staff", "chain")
     search_fields = ("staff__name", "staff__email", "chain__name", "reason")
+    contact_lookups = ("staff__email",)
     name_related = ("staff", "chain")
     fields = (("staff", "chain"), "reason", ("created_at", "ends_at", "ended_at"), "state")
     readonly_fields = ("state",)

@@ -18,7 +18,7 @@ from core.admin.base import ScopedAdmin, Section
 from core.admin.buttons import Button, Link, Press, ShownOnce
 from core.admin.forms import AnyModelForm
 from core.admin.links import state_column
-from core.admin.requester import may_contact
+from core.admin.requester import may_contact, requester
 from core.errors import InvalidInput
 from tenants import access
 from tenants.admin.grant import GrantInline, give
@@ -264,6 +264,11 @@ class UserAdmin(ScopedAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Accounts are closed, not deleted: rentals tell of them."""
         return False
+
+    def get_list_filter(self, request: HttpRequest) -> Any:
+        """Who holds a role is told to those who may see roles: a filter in an address tells it as well as a box."""
+        hidden = () if requester(request).may_everywhere("grants:view") else ("grants__role",)
+        return [each for each in super().get_list_filter(request) if each not in hidden]
 
     def get_list_display(self, request: HttpRequest) -> Any:
         return _masked(self.list_display, () if may_contact(request) else MASKS)

@@ -68,10 +68,11 @@ class Registration(models.Model):
 class SignInLink(models.Model):
     """A link that signs one person in once. Holds a hash, never the token."""
 
-    personal: ClassVar[Personal] = Personal(subjects=("user",), told=("expires_at", "used_at"))
+    personal: ClassVar[Personal] = Personal(subjects=("user", "made_by"), told=("expires_at", "used_at"))
 
     token_hash = models.CharField(max_length=64, unique=True)
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="sign_in_links")
+    made_by = models.ForeignKey(User, on_delete=models.CASCADE, null=True, related_name="+")
     next_path = models.CharField(max_length=200, default="/")
     expires_at = models.DateTimeField()
     used_at = models.DateTimeField(null=True, blank=True)
@@ -93,6 +94,7 @@ class RefreshToken(models.Model):
     trusted = models.BooleanField(default=False, help_text="Whether staff or managers began this family.")
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="refresh_tokens")
     second_factor = models.BooleanField(default=False, help_text="Whether one was given when this family began.")
+    by_phone = models.BooleanField(default=False, help_text="Whether a code to a phone alone began this family.")
     expires_at = models.DateTimeField()
     used_at = models.DateTimeField(null=True, blank=True)
 

@@ -22,10 +22,9 @@ from tenants import access
 from tenants.enums import ROLE_SCOPES
 from tenants.models import Branch, Chain, Grant, Invitation, Role, User
 from tenants.services.accounts import prove_address
-from tenants.services.people import ensure_user, grant_role, require_may_give
+from tenants.services.people import GIVES, ensure_user, grant_role, hold_person, require_may_give
 
 LIFETIME = timedelta(days=7)
-GIVES = "grants:add"
 
 
 def invite_person(
@@ -100,11 +99,11 @@ def accept_invitation(*, token: str, user: User | None, gave_password: bool = Fa
     """Give the role to `user`; without one, to a new account of whoever reads that mail, which proves the address.
 
     Unless `gave_password` says that they came in by it, a password from before that is forgotten (`prove_address`).
-    Once; locks the invitation. Raises `InvalidInput` for a spent link, `NotAllowed` for another address than the
-    invited, for a closed account, and when who invited may not give that role any more.
+    Once; locks the person, then the invitation. Raises `InvalidInput` for a spent link, `NotAllowed` for another
+    address than the invited, for a closed account, and when who invited may not give that role any more.
     """
-    hashed = Invitation.objects.filter(token_hash=_hash(token))
-    row = waiting(hashed.select_for_update(of=("self",))).select_related("role", "chain", "branch__chain").first()
+    hashed = Invitation.objects.filter(token_hash=_hash(token)).select_related("role", "chain", "branch__chain")
+    row = waiting(hashed).first()
     if row is None:
         raise _spent()
     if user is None and account_of(row) is not None:
@@ -112,6 +111,10 @@ def accept_invitation(*, token: str, user: User | None, gave_password: bool = Fa
     person = user or ensure_user(email=row.email, name=row.name)
     if person.email != row.email or not person.is_active:
         raise NotAllowed(_("This invitation is for another address than yours."))
+    hold_person(person.pk)
+    row = waiting(hashed.select_for_update(of=("self",))).first()
+    if row is None:
+        raise _spent()
     if row.invited_by is None:
         raise _inviter_gone()
     prove_address(user=person, email=row.email, keep_password=gave_password)

@@ -22,6 +22,8 @@ from tenants.models import Branch, Chain, Grant, Role, SignInLink, SupportAccess
 from tenants.services.personal_tokens import end_personal_tokens
 from tenants.services.sessions import sign_out_everywhere
 
+GIVES, TAKES = "grants:add", "grants:delete"
+
 _customer_grants = Lookup(
     lambda user_id, branch_id: Grant.objects.filter(user=user_id, branch=branch_id, role__code=RoleCode.CUSTOMER),
     user_id=UUID,
@@ -63,11 +65,14 @@ def update_person(*, user: User, email: str | None, phone: str | None, name: str
         # As it is stored: a form may have written the new values into `user` already.
         before = User.objects.select_for_update(no_key=True).get(pk=user.pk)
         saved = save_row(user, changes=_known_by(email, phone, name, language), actor=actor)
-        # Whoever read the old address, or came by it from Google, or has the old number, is this person no longer.
-        replaced = EmailAddress.objects.filter(user=user).exclude(email=saved.email or "").delete()[0]
-        if replaced and SocialAccount.objects.filter(user=user).delete()[0]:
-            note("Google unlinked", user, actor=actor)
+        EmailAddress.objects.filter(user=user).exclude(email=saved.email or "").delete()
+        if {before.email, before.phone} - {None, saved.email, saved.phone}:
+            # Whoever reads the old address or has the old number is this person no longer, nor is what they linked.
+            if SocialAccount.objects.filter(user=user).delete()[0]:
+                note("Google unlinked", user, actor=actor)
+            end_personal_tokens(user.pk, actor=actor)
         if (before.email, before.phone) != (saved.email, saved.phone):
+            SignInLink.objects.filter(user=user, used_at__isnull=True).delete()
             sign_out_everywhere(user.pk)
             saved.refresh_from_db(fields=["token_version"])
     return saved
@@ -94,6 +99,7 @@ def deactivate_person(*, user: User, actor: User) -> None:
     Raises `NotAllowed` for one's own account, for the last manager's and when the person outranks `actor`.
     """
     access.require_rank(actor, user, "users:change")
+    require_oneself(actor)
     if actor.pk == user.pk:
         raise NotAllowed(_("You can't close your own account."))
     with transaction.atomic():
@@ -105,6 +111,12 @@ def deactivate_person(*, user: User, actor: User) -> None:
             audit.record("account closed", user, actor=actor, place=home_of(user))
             end_access(user.pk, actor=actor)
             SignInLink.objects.filter(user=user, used_at__isnull=True).delete()
+
+
+def require_oneself(actor: User | None) -> None:
+    """Raise `NotAllowed` for who acts as somebody else: what is forbidden to oneself is not done in their name."""
+    if actor is not None and actor.powers.behind:
+        raise NotAllowed(_("You are acting as somebody else. Leave that first."))
 
 
 def reactivate_person(*, user: User, actor: User) -> None:
@@ -134,7 +146,7 @@ def grant_role(
     Raises `InvalidInput`, and `NotAllowed` for a role that may do more there than `actor` (None is the product itself)
     and for an end of the last manager's. Locks the person.
     """
-    row = Role.objects.get(code=role)
+    row = _hold_role(role)
     grant = Grant(user=user, role=row, chain=chain, branch=branch)
     allowed = ROLE_SCOPES.get(role)
     if allowed and grant.scope not in allowed:
@@ -156,6 +168,12 @@ def grant_role(
     return kept
 
 
+def _hold_role(code: str) -> Role:
+    """The role, locked as the new grant's foreign key will lock it: before the person, as a change of the role does."""
+    found: Role = Role.objects.raw("SELECT * FROM tenants_role WHERE code = %s FOR KEY SHARE", [code])[0]
+    return found
+
+
 def _change_end(grant: Grant, expires_at: datetime | None, actor: User | None) -> None:
     if expires_at and grant.role.code == RoleCode.MANAGER:
         require_another_manager(grant.user_id)
@@ -169,9 +187,11 @@ def _told(grant: Grant) -> dict[str, Any]:
 
 
 def require_may_give(actor: User, role: Role, place: Chain | Branch | None) -> None:
-    """Raise `NotAllowed` for a role that may do more there than `actor`, and for one that is opened with a reason."""
+    """Raise `NotAllowed` unless `actor` gives roles there and may do all this one may; support access is opened."""
     if role.code == RoleCode.SUPPORT_ACCESS:
         raise NotAllowed(_("Support access is opened with a reason and for a time, on its own page."))
+    if not access.holds_all(actor, [GIVES], place):
+        raise NotAllowed(_("You can't give roles there."))
     if not access.holds_all(actor, role.permissions, place):
         raise NotAllowed(_("You can't give a role that may do more than you may."))
 
@@ -182,7 +202,10 @@ def revoke_grant(*, grant: Grant, actor: User) -> None:
     Taken already: nothing happens. Locks the person. Raises `NotAllowed` for a role that may do more there than
     `actor`, and for the last manager's.
     """
-    if not access.holds_all(actor, grant.role.permissions, grant.branch or grant.chain):
+    place = grant.branch or grant.chain
+    if not access.holds_all(actor, [TAKES], place):
+        raise NotAllowed(_("You can't take roles there."))
+    if not access.holds_all(actor, grant.role.permissions, place):
         raise NotAllowed(_("You can't take a role that may do more than you may."))
     with transaction.atomic():
         hold_person(grant.user_id)
@@ -226,13 +249,14 @@ def hold_person(user_id: UUID) -> None:
 def require_another_manager(user_id: UUID) -> None:
     """Raise `NotAllowed` unless somebody else manages the platform for good, where this person manages it.
 
-    Locks the role: of two who go at once one stays. The person is locked before.
+    Locks the role where they do: of two who go at once one stays. The person is locked before.
     """
-    Role.objects.select_for_update(no_key=True).filter(code=RoleCode.MANAGER).first()
     in_force = Q(expires_at__isnull=True) | Q(expires_at__gt=timezone.now())
     managers = Grant.objects.filter(role__code=RoleCode.MANAGER, chain=None, branch=None, user__is_active=True)
-    lasting = managers.filter(expires_at__isnull=True).exclude(user=user_id)
-    if managers.filter(in_force, user=user_id).exists() and not lasting.exists():
+    if not managers.filter(in_force, user=user_id).exists():
+        return
+    Role.objects.select_for_update(no_key=True).filter(code=RoleCode.MANAGER).first()
+    if not managers.filter(expires_at__isnull=True).exclude(user=user_id).exists():
         raise NotAllowed(_("This is the last manager. Make somebody else a manager first."))
 
 

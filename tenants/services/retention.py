@@ -13,6 +13,7 @@ from core.privacy import NotErasable
 from tenants import access
 from tenants.enums import RoleCode
 from tenants.models import BrowserSession, Chain, Grant, Invitation, PersonalToken, RefreshToken, User
+from tenants.services.people import hold_person
 from tenants.services.privacy import erase_person
 
 BATCH = 500
@@ -30,6 +31,7 @@ def sweep_retention() -> int:
 
 def forget_customer(*, user_id: UUID, branch_id: UUID, seen_before: datetime) -> None:
     """They are no customer of this branch any more; whoever has nothing left and was not seen since is erased."""
+    hold_person(user_id)
     own = Grant.objects.filter(user=user_id, branch=branch_id, role__code=RoleCode.CUSTOMER, created_at__lt=seen_before)
     if own.delete()[0]:
         access.rights_changed(user_id)

@@ -27,7 +27,7 @@ from core.secrets import Rewritten, SecretUnreadable, is_current
 from tenants import access
 from tenants.models import User
 from tenants.phones import ascii_digits
-from tenants.services.people import end_access
+from tenants.services.people import end_access, hold_person, require_oneself
 from tenants.services.sessions import hold_account
 
 logger = logging.getLogger(__name__)
@@ -162,9 +162,10 @@ def reset_second_factor(*, user: User, actor: User) -> None:
     Raises `NotAllowed` for oneself and when the person outranks `actor`.
     """
     access.require_rank(actor, user, "users:link")
+    require_oneself(actor)
     if actor.pk == user.pk:
         raise NotAllowed(_("You can't reset your own second factor. Change it on the page about your security."))
-    User.objects.select_for_update(no_key=True).get(pk=user.pk)
+    hold_person(user.pk)
     Authenticator.objects.filter(user=user).delete()
     end_access(user.pk, actor=actor)
     note("second factor reset", user, actor=actor)

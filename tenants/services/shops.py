@@ -5,9 +5,9 @@ from typing import Any
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
-from core.errors import NotAllowed
+from core.errors import DomainError, NotAllowed
 from core.rows import delete_row, save_row
-from tenants.models import Branch, Chain
+from tenants.models import Branch, Chain, SupportAccess
 from tenants.services.people import take_grants_of
 
 # Levels of every MQTT topic below them: a device keeps speaking on those it was told.
@@ -27,10 +27,14 @@ def update_chain(*, chain: Chain, actor: object = "", **fields: Any) -> Chain:
 
 
 def delete_chain(*, chain: Chain, actor: object = "") -> None:
-    """Delete a chain that has no branches; with branches it can only be set inactive.
+    """Delete a chain that has no branches and that support never looked into; others can only be set inactive.
 
-    Every role somebody has there is taken, and told of in the audit, before it goes.
+    Every role somebody has there is taken, and told of in the audit, before it goes. Raises `DomainError`.
     """
+    if chain.branches.exists():
+        raise DomainError(_("This chain has branches. Set it inactive instead."))
+    if SupportAccess.objects.filter(chain=chain).exists():
+        raise DomainError(_("Support looked into this chain, and that is kept. Set it inactive instead."))
     with transaction.atomic():
         take_grants_of(chain=chain, actor=actor)
         delete_row(chain, actor=actor, when_used=_("This chain has branches. Set it inactive instead."))

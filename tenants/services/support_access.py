@@ -35,7 +35,7 @@ def open_support_access(*, chain: Chain, reason: str, lasts: timedelta, actor: U
         raise InvalidInput(errors={"reason": [_("Say why, so that the chain can understand it.")]})
     if not SHORTEST <= lasts <= LONGEST:
         raise InvalidInput(errors={"lasts": [_("From 15 minutes to 8 hours.")]})
-    User.objects.select_for_update().get(pk=actor.pk)
+    hold_person(actor.pk)
     if open_accesses(timezone.now()).filter(staff=actor, chain=chain).exists():
         raise DomainError(_("You have this chain open already."))
     ends_at = timezone.now() + lasts

@@ -83,14 +83,12 @@ def audit_export(request: HttpRequest) -> HttpResponseBase:
         return error_page(request, NotFound())
     if format not in KINDS:
         return error_page(request, InvalidInput())
-    filters = kept_filters(request.GET)
-    if key_of_text(filters.get("who", "")) is None:
-        filters.pop("who", None)  # it may be somebody's name or address, and the audit forgets nothing
+    wanted = wanted_of(request.GET)
     try:
-        note_audit_export(actor=asker, format=format, filters=filters, place=home_of(asker))
+        note_audit_export(actor=asker, format=format, filters=_told_of(wanted), place=home_of(asker))
     except DomainError as error:
         return error_page(request, error)
-    rows = _rows(asker, wanted_of(request.GET))
+    rows = _rows(asker, wanted)
     return export_response(name="audit", kind=format, columns=COLUMNS, rows=rows)
 
 
@@ -107,6 +105,20 @@ def wanted_of(given: QueryDict) -> Wanted:
         thing=kept.get("thing", ""),
         before=audit_trail.entry_number(given.get("before", "")),
     )
+
+
+def _told_of(wanted: Wanted) -> dict[str, str]:
+    """The filters without free text: it may be somebody's name or address, and the audit forgets nothing."""
+    found = {
+        "who": key_of_text(wanted.who),
+        "action": wanted.action if wanted.action in audit_words.deeds() else "",
+        "kind": wanted.kind if audit_words.kind_of(wanted.kind) else "",
+        "place": wanted.place,
+        "since": wanted.since,
+        "until": wanted.until,
+        "thing": wanted.thing if wanted.thing.isdecimal() else key_of_text(wanted.thing),
+    }
+    return {name: str(value) for name, value in found.items() if value}
 
 
 def kept_filters(given: QueryDict) -> dict[str, str]:

@@ -20,7 +20,6 @@ from tenants.models import Invitation, User
 from tenants.people_forms import InviteForm, in_place
 from tenants.requester import methods_of
 from tenants.services.invitations import (
-    GIVES,
     LIFETIME,
     accept_invitation,
     account_of,
@@ -29,6 +28,7 @@ from tenants.services.invitations import (
     resend_invitation,
     withdraw_invitation,
 )
+from tenants.services.people import GIVES
 
 
 @never_cache

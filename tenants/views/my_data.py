@@ -15,7 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from core.errors import DomainError
 from core.exports import ExportResponse, take_export
-from core.views import say
+from core.views import error_page, say
 from tenants import access
 from tenants.models import User
 from tenants.proof import Missing, missing_proof
@@ -46,7 +46,10 @@ def download(request: HttpRequest) -> HttpResponseBase:
     if _missing(request):
         return redirect("tenants:my-data")
     user = access.person(request.user)
-    return as_file(user, actor=user)
+    try:
+        return as_file(user, actor=user)
+    except DomainError as error:
+        return error_page(request, error)
 
 
 @require_POST
