@@ -7,9 +7,12 @@ from typing import Any
 
 import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from jwt.algorithms import HMACAlgorithm, RSAAlgorithm
 from pytest_django import Settings
 
 from tenants import cloudflare
@@ -185,8 +188,24 @@ def encoded(text: str) -> str:
     return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
 
 
-def signed_with_the_public_key(team: Team, claims: dict[str, Any]) -> str:
-    """HS256 with what everybody may read as the secret: the classic confusion."""
+# What everybody may read of the team's key, in each way somebody writes it.
+TEXTS_OF_THE_KEY: dict[str, Callable[[RSAPublicKey], bytes]] = {
+    "pem": lambda key: key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
+    "pem-without-its-last-newline": lambda key: TEXTS_OF_THE_KEY["pem"](key).strip(),
+    "der": lambda key: key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
+    "pem-of-pkcs1": lambda key: key.public_bytes(Encoding.PEM, PublicFormat.PKCS1),
+}
+
+
+def signed_with_the_public_key(team: Team, claims: dict[str, Any], text_of: Callable[[RSAPublicKey], bytes]) -> str:
+    """HS256 with the text of the public key as the secret: the classic confusion."""
+    published = team.published()[0]
+    key = RSAAlgorithm.from_jwk(dict(published))
+    assert isinstance(key, RSAPublicKey)
+    return forge({"alg": "HS256", "kid": published["kid"]}, claims, text_of(key))
+
+
+def signed_with_the_modulus(team: Team, claims: dict[str, Any]) -> str:
     key = team.published()[0]
     return forge({"alg": "HS256", "kid": key["kid"]}, claims, key["n"].encode())
 
@@ -208,7 +227,11 @@ WRONG: dict[str, Callable[[Team, dict[str, Any]], str]] = {
     "kid-is-a-number": lambda team, claims: forge({"alg": "RS256", "kid": 1}, claims, b"x"),
     "no-kid": lambda team, claims: forge({"alg": "RS256"}, claims, b"x"),
     "alg-none": unsigned,
-    "key-confusion": signed_with_the_public_key,
+    "key-confusion-modulus": signed_with_the_modulus,
+    **{
+        f"key-confusion-{name}": lambda team, claims, text_of=text_of: signed_with_the_public_key(team, claims, text_of)
+        for name, text_of in TEXTS_OF_THE_KEY.items()
+    },
     "rs512": lambda team, claims: team.mint(headers={"alg": "RS512"}, **claims),
     "cut-short": lambda team, claims: team.mint(**claims)[:-6],
     "twice": lambda team, claims: f"{team.mint(**claims)},{team.mint(**claims)}",
@@ -263,6 +286,28 @@ def test_wrong_header_is_refused_and_never_ignored_control(
     claims = {"email": people.erin.email}
 
     assert me(client_with(WRONG[wrong](team, claims)))["id"] == str(people.erin.pk)
+
+
+@pytest.mark.parametrize("text", TEXTS_OF_THE_KEY)
+@pytest.mark.parametrize("pinned", [True, False])
+def test_key_confusion_is_refused_by_the_pin_alone_and_gets_in_without_it_control(
+    team: Team, people: People, monkeypatch: pytest.MonkeyPatch, text: str, pinned: bool
+) -> None:
+    """The library's own guard is off: it takes a public key for a secret, as libraries did.
+
+    Not pinned: the algorithm is the one that the token names.
+    """
+    monkeypatch.setattr(HMACAlgorithm, "prepare_key", lambda self, key: TEXTS_OF_THE_KEY[text](key))
+    if not pinned:
+        monkeypatch.setattr(cloudflare, "ALGORITHM", "HS256")
+    now = int(time.time())
+    claims = {"email": people.erin.email, "aud": [AUDIENCE], "iss": team.url, "iat": now, "exp": now + 600}
+    client = client_with(WRONG[f"key-confusion-{text}"](team, claims))
+
+    if pinned:
+        problem(client.get("/api/auth/me"), 403)
+    else:
+        assert me(client)["id"] == str(people.erin.pk)
 
 
 def test_stranger_gets_in_nowhere_control(team: Team, people: People, monkeypatch: pytest.MonkeyPatch) -> None:
