@@ -97,6 +97,40 @@ def test_manager_pages_fit_the_window(windows: Windows, shop: Shop, manager_stat
     assert overflow(stranger) == 0
 
 
+# The person is the first on the list.
+PEOPLE_PAGES = ("people", "person", "access", "audit", "support-access")
+OWN_PAGES = ("security", "profile", "sessions", "my-data")
+
+
+@pytest.mark.parametrize("language", ["en", "he"])
+def test_people_and_own_pages_fit_the_window(
+    windows: Windows, shop: Shop, manager_state: StorageState, language: str
+) -> None:
+    too_wide, grounds = [], set()
+    page = windows.open(language=language, state=manager_state)
+    page.goto(f"{shop.web}/control/people")
+    person = str(page.locator(".table--people a[href^='/control/people/']").first.get_attribute("href"))
+    paths = [person if name == "person" else f"/control/{name}" for name in PEOPLE_PAGES]
+
+    for path in (*paths, *(f"/auth/{name}" for name in OWN_PAGES)):
+        answer = page.goto(shop.web + path)
+        assert answer is not None
+        assert (answer.status, page.url) == (200, shop.web + path)
+        assert page.locator("html").get_attribute("dir") == DIRECTIONS[language]
+        for folded in page.locator("details.sure").all():
+            folded.evaluate("details => details.open = true")
+        for size, scheme in ((PHONE, "light"), (DESK, "dark")):
+            page.emulate_media(color_scheme=scheme)
+            page.set_viewport_size({"width": size[0], "height": size[1]})
+            grounds.add((scheme, page.evaluate("getComputedStyle(document.body).backgroundColor")))
+            if overflow(page):
+                too_wide.append((path, size[0], overflow(page)))
+
+    assert too_wide == []
+    # One for each scheme: no page stays light in the dark.
+    assert len(grounds) == 2
+
+
 def test_customer_page_is_light(windows: Windows, shop: Shop) -> None:
     page = windows.open()
     weights: dict[str, int] = {}
