@@ -1,6 +1,7 @@
-"""`python -m bench.soak --unlocks 100000`: the campaign, on a PostgreSQL of its own, in parallel chapters.
+"""`python -m bench.soak --unlocks 100000 --rogues 10000`: both campaigns, each on a PostgreSQL of its own.
 
-`--seed N --chapter K` runs one chapter again, event by event the same.
+Rogue devices come first; unlocks are played in parallel chapters. `--seed N --chapter K` runs one chapter again, event
+by event the same; 0 leaves a campaign out.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from typing import Any
 from bench.conditions import conditions
 from bench.figures import table
 from bench.soak.faults import Fault
-from bench.soak.worker import begin, in_memory, run
+from bench.soak.worker import begin, in_memory, run, run_rogues
 from deploy.stack.layout import Layout
 from deploy.stack.postgres import VOLATILE
 from deploy.stack.servers import Servers
@@ -31,6 +32,8 @@ RESULTS = Path(__file__).resolve().parents[1] / "results"
 CHAPTER_UNLOCKS = 2000
 REPORT_EVERY_S = 5.0
 NOBODY = "127.0.0.1:9"
+NO_REDIS = {"REDIS_URL": f"redis://{NOBODY}/0", "CELERY_BROKER_URL": f"redis://{NOBODY}/1"}
+NO_MQTT = {"MQTT_URL": f"mqtt://{NOBODY}"}
 BUGS = (
     "journal", "expiry", "connection", "claim", "lock", "dedupe", "retained", "clock", "evidence", "states", "foreign",
 )  # fmt: skip
@@ -39,19 +42,45 @@ BUGS = (
 def main() -> int:
     options = _options()
     seed = options.seed if options.seed is not None else random.randrange(10**9)
+    of_unlocks = options.broken or options.chapter is not None
+    if options.rogues and not of_unlocks and not _rogues_refused(seed, options):
+        return 1
+    return _play_unlocks(seed, options) if options.unlocks else 0
+
+
+def _rogues_refused(seed: int, options: argparse.Namespace) -> bool:
+    """Whether no registration of rogue devices got through; with PostgreSQL and Redis of their own."""
+    print(f"seed {seed}, {options.rogues} rogue registrations", flush=True)
+    facts = conditions()
+    context = multiprocessing.get_context("spawn")
+    with _servers(absent=NO_MQTT) as environment:
+        done = (dict(environment), context.Value("q", 0), Path(tempfile.gettempdir()))
+        with context.Pool(1, begin, done) as pool:
+            found = pool.apply(run_rogues, (seed, options.rogues))
+    found["took_s"] = round(found["took_s"], 1)
+    print(f"{found['admitted']} of {found['sent']} admitted, {found['rows']} rows, {found['took_s']} s", flush=True)
+    print(table(["answer", "times"], [[answer, str(times)] for answer, times in found["answers"].items()]), "\n")
+    if not options.dry:
+        _keep("rogues.json", {"conditions": facts, "seed": seed, **found})
+    return bool(found["held"])
+
+
+def _play_unlocks(seed: int, options: argparse.Namespace) -> int:
     size = min(CHAPTER_UNLOCKS, options.unlocks)
     numbers = [options.chapter] if options.chapter is not None else list(range(-(-options.unlocks // size)))
     print(f"seed {seed}, {len(numbers)} chapters of {size} unlocks, {options.workers} workers", flush=True)
     facts = conditions()
     started = time.monotonic()
     jobs = [(seed, number, size, options.broken) for number in numbers]
-    with _postgres() as environment, tempfile.TemporaryDirectory(prefix="cartwise-soak-", dir=in_memory()) as disks:
+    with (
+        _servers(absent=NO_REDIS | NO_MQTT) as environment,
+        tempfile.TemporaryDirectory(prefix="cartwise-soak-", dir=in_memory()) as disks,
+    ):
         chapters = _play(environment, Path(disks), options.workers, jobs)
     report = _report(seed, chapters, time.monotonic() - started)
     _print(report)
     if not options.dry and not options.broken and options.chapter is None:
-        RESULTS.mkdir(exist_ok=True)
-        (RESULTS / "soak.json").write_text(json.dumps({"conditions": facts, **report}, indent=1) + "\n")
+        _keep("soak.json", {"conditions": facts, **report})
     broken = next((chapter for chapter in chapters if chapter["rule"]), None)
     if broken is None:
         return 0
@@ -66,6 +95,7 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.soak", description=__doc__)
     parser.add_argument("--unlocks", type=int, default=100_000)
+    parser.add_argument("--rogues", type=int, default=10_000, help="registrations by devices nobody asked for")
     parser.add_argument("--seed", type=int, help="default: a new one, which is printed")
     parser.add_argument("--chapter", type=int, help="only this chapter")
     parser.add_argument("--workers", type=int, default=2)
@@ -74,26 +104,28 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _keep(name: str, result: Mapping[str, Any]) -> None:
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / name).write_text(json.dumps(result, indent=1) + "\n")
+
+
 @contextmanager
-def _postgres() -> Iterator[Mapping[str, str]]:
-    """PostgreSQL alone, as the tests start it; the environment that leads there."""
+def _servers(*, absent: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
+    """PostgreSQL, as the tests start it, and what is not `absent`; the environment that leads there.
+
+    `absent`: addresses where nobody is asked, as sockets, Celery and MQTT have no part in this.
+    """
     folder = Path(tempfile.mkdtemp(prefix="cartwise-soak-"))
     folder.chmod(0o711)
     layout = Layout(var=folder)
     layout.create()
     supervisor = Supervisor(layout.logs, say=lambda line: None)
-    # Nobody is asked there: sockets, Celery and MQTT have no part in this.
-    absent = {
-        "REDIS_URL": f"redis://{NOBODY}/0",
-        "CELERY_BROKER_URL": f"redis://{NOBODY}/1",
-        "MQTT_URL": f"mqtt://{NOBODY}",
-    }
     try:
         # No autovacuum: its moment would change plans, and with them which of two equals comes first.
         servers = Servers.plan(layout, absent, postgres_settings=VOLATILE | {"autovacuum": "off"})
         supervisor.start(*servers.services())
         servers.create_database()
-        yield servers.environment(absent) | absent
+        yield servers.environment(absent) | dict(absent)
     finally:
         supervisor.stop()
         shutil.rmtree((folder / "postgres").resolve(), ignore_errors=True)

@@ -37,6 +37,16 @@ def run(seed: int, number: int, unlocks: int, broken: str) -> dict[str, Any]:
     return {name: dict(value) if isinstance(value, Counter) else value for name, value in vars(chapter).items()}
 
 
+def run_rogues(seed: int, number: int) -> dict[str, Any]:
+    """An attack by rogue devices, as plain data."""
+    _set_up()
+    from bench.soak.rogues import attack
+
+    found = attack(number, seed=seed)
+    counted = {"answers": dict(found.answers), "tried": dict(sorted(found.tried.items()))}
+    return {**vars(found), **counted, "held": found.held}
+
+
 @cache
 def _set_up() -> None:
     """Django, on a migrated database that nobody else uses."""

@@ -1,6 +1,7 @@
 """How a Pi comes in, over HTTP as a Pi does it."""
 
 import json
+import random
 import threading
 from collections.abc import Callable
 from datetime import timedelta
@@ -15,6 +16,7 @@ from django.http import HttpResponse
 from django.test import Client
 from pytest_django import Settings
 
+from bench.soak.rogues import attack
 from core.models import StateChange
 from core.tests.fixtures import lose_counters
 from core.tests.race import DEADLINE_S, lock_no_rows, lock_waiters, meet_before, race, race_each, wait_for
@@ -469,6 +471,30 @@ def test_birth_that_waited_for_the_revocation_changes_nothing_control(monkeypatc
 
 
 # Rogues.
+
+
+def test_rogues_from_many_addresses_are_refused_for_their_code_and_leave_no_row() -> None:
+    found = attack(100, seed=random.randrange(10**6))
+
+    assert found.held, found
+    assert (found.sent, found.admitted, found.rows) == (100, 0, 0)
+
+
+def test_rogues_are_admitted_without_the_check_of_the_code_control(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any code is taken for a living one of the branch, as long as there is one."""
+    every = QuerySet.filter
+
+    def careless(self: QuerySet[Any], *conditions: Any, **fields: Any) -> QuerySet[Any]:
+        fields.pop("code_hmac", None)
+        return every(self, *conditions, **fields)
+
+    monkeypatch.setattr(QuerySet, "filter", careless)
+
+    found = attack(100, seed=7)
+
+    assert not found.held
+    assert found.admitted > 0
+    assert found.rows > 0
 
 
 def test_rogues_are_not_admitted_and_told_to_wait() -> None:
