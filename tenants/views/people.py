@@ -1,6 +1,6 @@
 """The people of a tenant: who holds what, given and taken. Every look-up starts from whoever asks."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from core.errors import DomainError, InvalidInput, NotAllowed, NotFound
+from core.errors import DomainError, InvalidInput, NotAllowed, NotFound, Text
 from core.exports import KINDS, Column, export_response
 from core.keys import key_of_text
 from core.views import error_page, say
@@ -25,15 +25,15 @@ from tenants.directory import Wanted
 from tenants.enums import NO_WAY_IN, RoleCode
 from tenants.models import Grant, Role, User
 from tenants.people_forms import GiveRoleForm, in_place, place_choices
-from tenants.services import grant_role, revoke_grant
+from tenants.services import deactivate_person, grant_role, reactivate_person, revoke_grant
 from tenants.services.audit import note_people_export
-from tenants.services.invitations import GIVES
-from tenants.services.people import home_of
+from tenants.services.people import GIVES, home_of
 
 PAGE = 25
 MOST_INVITED = 200
 CHUNK = 500
 MOST_EXPORTED = 20_000
+CLOSES = "users:change"
 STATES = ("open", "closed", "no-factor")
 
 
@@ -171,11 +171,12 @@ def _visible(asker: User, user_id: UUID) -> User:
     return found
 
 
-def _person_page(request: HttpRequest, found: User, form: Form) -> HttpResponse:
+def _person_page(request: HttpRequest, found: User, form: Form, *, problem: str = "") -> HttpResponse:
     asker = access.person(request.user)
     shown: Any = directory.with_figures(User.objects.filter(pk=found.pk)).get()
     shown.seen_grants = list(directory.grants_visible_to(asker).filter(user=found))
     itself = asker.pk == found.pk
+    may_close = not itself and _may_close(asker, found) and access.outranks(asker, found, CLOSES)
     context = {
         **_row(shown, directory.contacts(asker, [found])),
         "itself": itself,
@@ -183,14 +184,51 @@ def _person_page(request: HttpRequest, found: User, form: Form) -> HttpResponse:
         "may_give": access.may(asker, GIVES) and found.is_active,
         "may_act": not itself and found.is_active and access.may_act_as(asker, found),
         "may_explain": itself or access.may(asker, "grants:view"),
+        "may_close": may_close and found.is_active and not asker.powers.behind,
+        "may_reopen": may_close and not found.is_active and found.erased_at is None,
         "form": form,
+        "problem": problem,
     }
-    return render(request, "tenants/person.html", context, status=400 if form.errors else 200)
+    return render(request, "tenants/person.html", context, status=400 if form.errors or problem else 200)
+
+
+def _may_close(asker: User, found: User) -> bool:
+    return bool(access.may(asker, CLOSES, found))
 
 
 def _may_take(asker: User, grant: Grant) -> bool:
     allowed = access.may(asker, "grants:delete", grant)
     return bool(allowed) and access.holds_all(asker, grant.role.permissions, grant.branch or grant.chain)
+
+
+@require_POST
+@login_required
+def person_close(request: HttpRequest, user_id: UUID) -> HttpResponse:
+    """Close somebody's account; they are signed out everywhere."""
+    return _change_account(request, user_id, deactivate_person, _("The account is closed."))
+
+
+@require_POST
+@login_required
+def person_reopen(request: HttpRequest, user_id: UUID) -> HttpResponse:
+    """Open somebody's account again; they sign in anew."""
+    return _change_account(request, user_id, reactivate_person, _("The account is open again."))
+
+
+def _change_account(request: HttpRequest, user_id: UUID, change: Callable[..., None], done: Text) -> HttpResponse:
+    asker = access.person(request.user)
+    try:
+        found = _visible(asker, user_id)
+        if not _may_close(asker, found):
+            raise NotAllowed
+    except DomainError as error:
+        return error_page(request, error)
+    try:
+        change(user=found, actor=asker)
+    except DomainError as error:
+        return _person_page(request, found, GiveRoleForm(asker=asker), problem=say(error))
+    messages.success(request, str(done))
+    return redirect("people:person-detail", user_id)
 
 
 @require_POST
