@@ -64,6 +64,8 @@ PAGES: dict[str, dict[str, str]] = {
     "tenants:sessions": {GET: SELF},
     "tenants:sessions-end-others": {POST: SELF},
     "tenants:session-end": {POST: SELF},
+    "tenants:app-session-end": {POST: SELF},
+    "tenants:profile": {GET: SELF, POST: SELF},
     "tenants:tokens": {GET: SELF},
     "tenants:token-create": {GET: SELF, POST: SELF},
     "tenants:token-revoke": {GET: SELF, POST: SELF},
@@ -82,6 +84,8 @@ PAGES: dict[str, dict[str, str]] = {
     "people:invitation-resend": {POST: "grants:add"},
     "people:invitation-withdraw": {POST: "grants:add"},
     "people:person-detail": {GET: "users:view"},
+    "people:person-close": {POST: "users:change"},
+    "people:person-reopen": {POST: "users:change"},
     "people:grant-give": {POST: "grants:add"},
     "people:grant-take": {POST: "grants:delete"},
     "people:access": {GET: PERSON},
@@ -199,8 +203,11 @@ NEVER_VALID: dict[str, str] = {
     "admin:django_celery_beat_periodictask_add": "the platform's: one of three kinds of schedules has to be chosen",
     "api-chain-detail": "a chain with branches stays",
 }
-# Writes whose body names a permission that must be held.
-NAMES = {"tenants:token-create": "carts:view", "api-token-list": "carts:view"}
+# Writes for which another permission must be held: the one their body names, or one of whoever has to be outranked.
+NAMES = {
+    **dict.fromkeys(("tenants:token-create", "api-token-list"), "carts:view"),
+    **dict.fromkeys(("people:person-close", "people:person-reopen"), "carts:change"),
+}
 
 # What is no chain's or branch's when it is new: it is added by those who may everywhere.
 ADDED_EVERYWHERE = {
