@@ -22,7 +22,7 @@ check-deploy: ## Django's own checks and ours, with production's settings
 bench: ## measure the speed goals; ARGS are passed on
 	@$(SETUP) dev -m bench $(ARGS)
 
-soak: ## 100,000 faulted unlocks through both sides in virtual time; ARGS='--unlocks 2000 --seed 7' narrows it
+soak: ## 10,000 rogue registrations, then 100,000 faulted unlocks in virtual time; ARGS='--unlocks 2000 --seed 7' narrows it
 	@$(SETUP) dev -m bench.soak $(ARGS)
 
 manage: ## manage.py on the running (or startable) stack: make -s manage ARGS='create_enrolment_code --branch BRANCH-001'
