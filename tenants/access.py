@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound=models.Model)
 
-# Permissions everyone has on what is their own.
-OWN = frozenset({"rentals:view", "rentals:return"})
+# What everyone may with what is their own; to rent is `rentals:add`, wherever they stand.
+RENTS = "rentals:add"
+OWN = frozenset({"rentals:view", "rentals:return", RENTS})
 OPENS = "support_access:open"
 IMPERSONATES = "users:impersonate"
 _ON_OBJECT = "_held_now"
@@ -287,6 +288,12 @@ def is_manager(user: "User | AnonymousUser") -> bool:
     """Has anything to look at under `/control/`."""
     found = reach(user, "carts:view")
     return found.everywhere or bool(found.chains or found.branches)
+
+
+def require_scope(user: "User", permission: str) -> None:
+    """Raise `NotAllowed` for a program whose token does not carry this."""
+    if not _counts(user, permission):
+        raise NotAllowed(_("This token does not carry %(permission)s.") % {"permission": permission})
 
 
 def _counts(user: "User | AnonymousUser", permission: str) -> bool:

@@ -98,7 +98,7 @@ class AccountAdapter(DefaultAccountAdapter):
     def confirm_email(self, request: HttpRequest, email_address: EmailAddress) -> bool:
         """The right code came back: of who signs in or up with a password, or is signed in. `User.email` follows."""
         user: User = email_address.user
-        if request.user.is_authenticated and request.user.pk != user.pk:
+        if _is_another(request, user):
             # Begun by somebody else in this browser: what they had proved is worth nothing to whoever came after.
             messages.error(request, _("This code is for another account. Sign out first, then ask for a new one."))
             return False
@@ -243,6 +243,10 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):
             # Of two at once; the account is there now.
             raise ImmediateHttpResponse(redirect("account_login")) from None
         return user
+
+
+def _is_another(request: HttpRequest, user: User) -> bool:
+    return request.user.is_authenticated and request.user.pk != user.pk
 
 
 def _version_of(user: User) -> list[object]:

@@ -14,6 +14,7 @@ from tenants.enums import SHIPPED_PERMISSIONS
 OTHER_PERMISSIONS = frozenset(
     {
         "audit:view",
+        "rentals:add",
         "rentals:return",
         "support_access:end",
         "support_access:open",

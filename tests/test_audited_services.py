@@ -218,6 +218,7 @@ EXCEPTIONS: dict[str, str] = {
     "devices.services.commands.stop_command": "also a customer's, who says that it did not open; staff cancel",
     "devices.services.setup.bump_config": "follows from what was changed, which is recorded",
     "tenants.services.people.require_may_give": "asks only",
+    "tenants.services.people.require_oneself": "asks only",
 }
 # Services that tell the audit and are tried with others that call them.
 TRIED_WITH_OTHERS: dict[str, str] = {

@@ -201,6 +201,18 @@ def test_no_filter_in_the_address_guesses_what_is_hidden(manager: Client, each: 
 RELATED = ("user__password__startswith", "user__email", "grants__user__password__gt")
 
 
+def test_who_holds_a_role_is_told_to_those_who_may_see_roles(client: Client) -> None:
+    """Neither by a box nor by an address, in whatever way the look-up is written."""
+    helper = make_user()
+    make_grant(user=helper, role="support")
+    sign_in(client, helper)
+    address, role = reverse("admin:tenants_user_changelist"), Role.objects.get(code="manager").pk
+    ways = [f"grants__role{way}={role}" for way in ("", "__in", "__exact", "__id__exact")]
+
+    assert "grants__role" not in client.get(address).content.decode()
+    assert [client.get(f"{address}?{way}").status_code for way in ways] == [400] * len(ways)
+
+
 @pytest.mark.parametrize("lookup", RELATED)
 def test_no_filter_guesses_it_through_a_relation(manager: Client, monkeypatch: pytest.MonkeyPatch, lookup: str) -> None:
     """Not even where the relation itself is filtered by."""

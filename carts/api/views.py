@@ -85,10 +85,12 @@ class AssignView(APIView):
         tags=["carts"],
     )
     def post(self, request: Request, branch_id: UUID) -> Response:
+        customer = access.person(request.user)
+        access.require_scope(customer, access.RENTS)
         answer: Any = services.start_chosen_rental(
             branch_id=branch_id,
             choice=_choice(request),
-            customer=access.person(request.user),
+            customer=customer,
             idempotency_key=key_of_header(request),
         )
         return Response(AssignOutput(answer).data, status=201)

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 from django.db import connection
 from django.http import HttpResponse
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -19,6 +20,7 @@ from devices.models import Device
 from devices.tests.api_client import Api
 from devices.tests.messages import wire_time
 from tenants.models import User
+from tenants.services import create_personal_token
 from tenants.tests.factories import People, make_grant, make_people
 
 pytestmark = pytest.mark.django_db
@@ -316,6 +318,19 @@ def test_lists_cost_the_same_for_one_row_and_for_three(people: People, cart: Car
         costs.append(len(captured))
 
     assert costs[0] == costs[2] <= 8
+
+
+def test_program_rents_only_with_a_token_that_carries_it(people: People, cart: Cart) -> None:
+    """A token that a report leaked opens no lock in its owner's name."""
+    soon = timezone.now() + timedelta(days=1)
+    answers = []
+    for scopes in (["rentals:view", "rentals:return"], ["rentals:view", "rentals:add"]):
+        _, secret = create_personal_token(user=people.dora, name="Program", scopes=scopes, expires_at=soon)
+        program = Client(headers={"Authorization": f"Bearer {secret}", "Idempotency-Key": secret[-20:]})
+        address = f"/api/branches/{people.branch.pk}/carts/assign"
+        answers.append(program.post(address, {"cart_number": 1}, content_type="application/json").status_code)
+
+    assert answers == [403, 201]
 
 
 def test_assign_stays_within_its_budget(people: People, cart: Cart) -> None:

@@ -145,7 +145,7 @@ class OtpVerifyView(OpenView):
             address=client_address(request._request),
             language=get_language() or "en",
         )
-        return _tokens(issue_tokens(customer, second_factor=False))
+        return _tokens(issue_tokens(customer, second_factor=False, by_phone=True))
 
 
 class RegisterView(OpenView):

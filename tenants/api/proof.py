@@ -13,7 +13,7 @@ from tenants.models import User
 from tenants.proof import missing_proof
 from tenants.requester import RECENTLY
 from tenants.services.second_factor import owns_second_factor, use_code
-from tenants.services.sessions import began_at
+from tenants.services.sessions import proved_at
 
 
 class ProofRequired(NotAllowed):
@@ -30,7 +30,7 @@ def require_second_factor(user: User) -> None:
 
 
 def require_proof(request: Request, *, second_factor: str) -> None:
-    """A code of the person's second factor, used up here, or a sign-in within `RECENTLY`.
+    """A code of the person's second factor, used up here, or a sign-in within `RECENTLY`, but not by phone alone.
 
     Who has a second factor must have given it with that sign-in. Raises `ProofRequired`, `InvalidInput` for a wrong
     code, and `TooMany` or `Unavailable` from the limits.
@@ -53,6 +53,6 @@ def require_proof(request: Request, *, second_factor: str) -> None:
 def _signed_in_recently(request: Request, user: User, *, owns: bool) -> bool:
     if not isinstance(request.auth, str):
         return missing_proof(request._request.session, user) is None
-    began = began_at(request.auth)
-    recent = began is not None and timezone.now() - began <= RECENTLY
+    proved = proved_at(request.auth)
+    recent = proved is not None and timezone.now() - proved <= RECENTLY
     return recent and (user.powers.second_factor or not owns)

@@ -60,8 +60,10 @@ class TokenPair:
     refresh: str
 
 
-def issue_tokens(user: User, *, second_factor: bool) -> TokenPair:
+def issue_tokens(user: User, *, second_factor: bool, by_phone: bool = False) -> TokenPair:
     """Tokens for a person who has just proved who they are. Customers keep them long, staff and managers don't.
+
+    `by_phone`: with a code to their phone alone, which whoever has the number could give.
 
     Without a second factor those of staff and managers are worth a customer's. Raises `SignedOut` when the account was
     closed or signed out everywhere since `user` was read.
@@ -74,6 +76,7 @@ def issue_tokens(user: User, *, second_factor: bool) -> TokenPair:
             second_factor=second_factor,
             began_at=timezone.now(),
             trusted=access.is_trusted(user),
+            by_phone=by_phone,
         )
         return _issue(user, family)
 
@@ -150,13 +153,14 @@ def refresh_tokens(*, refresh: str) -> TokenPair:
     raise SignedOut
 
 
-def began_at(access_token: str) -> datetime | None:
-    """When its bearer signed in; None for what is no access token of a person. One query where it has a family."""
+def proved_at(access_token: str) -> datetime | None:
+    """When its bearer proved who they are by signing in; None for a code to a phone alone, and for what is no access
+    token of a person. One query where it has a family."""
     try:
         claims = read(access_token, kind=KIND)
         if "fam" not in claims:
             return datetime.fromtimestamp(claims["iat"], UTC)
-        rows = RefreshToken.objects.filter(family=UUID(claims["fam"]))
+        rows = RefreshToken.objects.filter(family=UUID(claims["fam"]), by_phone=False)
         return rows.values_list("began_at", flat=True).first()
     except (TokenError, KeyError, ValueError):
         return None
@@ -224,6 +228,7 @@ def _issue(user: User, like: RefreshToken) -> TokenPair:
         user=user,
         second_factor=like.second_factor,
         began_at=like.began_at,
+        by_phone=like.by_phone,
         trusted=like.trusted,
         expires_at=timezone.now() + (STAFF_REFRESH if access.is_trusted(user) else CUSTOMER_REFRESH),
     )

@@ -9,10 +9,13 @@ from django.utils import timezone
 from pytest_django import DjangoCaptureOnCommitCallbacks
 
 from carts.tests.factories import make_cart
+from core.errors import NotAllowed
 from core.models import AuditEntry
 from tenants.models import Grant, Role, User
+from tenants.powers import Powers
 from tenants.requester import ACTING_AS
-from tenants.services import deactivate_person
+from tenants.services import create_sign_in_link, deactivate_person
+from tenants.services.second_factor import reset_second_factor
 from tenants.services.sessions import issue_access_token
 from tenants.tests.factories import People, make_grant, make_user
 from tenants.tests.signing_in import sign_in
@@ -343,3 +346,23 @@ def test_acting_is_not_begun_when_it_can_not_be_told(
 
     assert act(erin, people.alice).status_code == 500
     assert ACTING_AS not in erin.session
+
+
+@pytest.mark.parametrize(
+    "do",
+    [
+        lambda user, actor: create_sign_in_link(user=user, next_path="/", actor=actor),
+        lambda user, actor: reset_second_factor(user=user, actor=actor),
+        lambda user, actor: deactivate_person(user=user, actor=actor),
+    ],
+    ids=["link", "second factor", "account"],
+)
+def test_nobody_is_taken_over_from_behind_somebody_else(people: People, do: Any) -> None:
+    """As another manager one could make a link for oneself, or lift one's own second factor."""
+    other = make_manager()
+    other.powers = Powers(behind=people.erin.pk)
+
+    with pytest.raises(NotAllowed):
+        do(people.erin, other)
+    other.powers = Powers()
+    do(people.erin, other)

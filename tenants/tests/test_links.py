@@ -8,8 +8,8 @@ from django.utils import timezone
 from core.errors import InvalidInput
 from core.models import AuditEntry
 from core.tests.race import race
-from tenants.models import SignInLink, User
-from tenants.services import create_sign_in_link, use_sign_in_link
+from tenants.models import Grant, Role, SignInLink, User
+from tenants.services import create_sign_in_link, update_person, use_sign_in_link
 from tenants.services.links import LIFETIME
 from tenants.tests.factories import People, make_user
 
@@ -116,3 +116,41 @@ def test_sign_out_is_no_link(people: People, client: Client) -> None:
     assert is_signed_in(client)
     client.post("/auth/sign-out")
     assert not is_signed_in(client)
+
+
+@pytest.mark.parametrize("gone", ["dismissed", "closed", "outranked"])
+def test_link_ends_with_who_made_it(people: People, gone: str) -> None:
+    """Whoever could not make it any more has it still."""
+    token = create_sign_in_link(user=people.dora, next_path="/", actor=people.erin)
+    if gone == "dismissed":
+        Grant.objects.filter(user=people.erin).delete()
+    elif gone == "closed":
+        User.objects.filter(pk=people.erin.pk).update(is_active=False)
+    else:
+        Grant.objects.filter(user=people.erin).update(role=Role.objects.get(code="support"))
+
+    assert not use(token)
+    assert SignInLink.objects.get().used_at is None
+
+
+def test_link_of_who_may_still_make_it_works(people: People) -> None:
+    assert use(create_sign_in_link(user=people.dora, next_path="/", actor=people.erin))
+
+
+def test_link_ends_with_who_made_it_control(people: People, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not asked again, it is a way in for the dismissed."""
+    monkeypatch.setattr("tenants.services.links._may_make", lambda actor, user: True)
+    token = create_sign_in_link(user=people.dora, next_path="/", actor=people.erin)
+    Grant.objects.filter(user=people.erin).delete()
+
+    assert use(token)
+
+
+def test_link_to_the_replaced_number_is_dead(people: People) -> None:
+    token = create_sign_in_link(user=people.dora, next_path="/", actor=people.erin)
+
+    update_person(
+        user=people.dora, email=people.dora.email, phone="+972501234567", name="", language="en", actor=people.erin
+    )
+
+    assert not use(token)

@@ -1,20 +1,22 @@
 """One's own account: a password that is forgotten, changed or first; an address that is replaced."""
 
 import time
+from datetime import timedelta
 
 import httpx
 import pytest
 from allauth.account.models import EmailAddress
 from allauth.socialaccount.models import SocialAccount
 from django.test import Client
+from django.utils import timezone
 from pytest_django import Settings
 
-from tenants.models import User
+from tenants.models import PersonalToken, User
 from tenants.requester import METHODS
-from tenants.services import create_sign_in_link, update_person
+from tenants.services import create_personal_token, create_sign_in_link, update_person
 from tenants.services.sessions import issue_tokens, user_of_token
 from tenants.tests.authenticators import code_of, give_app
-from tenants.tests.factories import People, make_user
+from tenants.tests.factories import People, make_phone, make_user
 from tenants.tests.mailbox import PASSWORD, code_in, is_signed_in, make_known, received
 from tenants.tests.signing_in import sign_in as sign_in_as
 from tenants.tests.test_second_factor import age_proofs
@@ -348,6 +350,34 @@ def test_sign_in_that_waits_for_the_replaced_address_proves_nothing(
     assert addresses(bob) == ("right@example.com", [])
 
 
+def prove_as_another(people: People, client: Client, mail: httpx.Client) -> User:
+    """The same, but the code is typed after somebody else has signed in in that browser; whose account it was."""
+    client.post("/auth/sign-up", {"email": "old@example.com", "password1": PASSWORD})
+    bob = User.objects.get(email="old@example.com")
+    replace_address(people, bob)
+    sign_in_as(client, make_user(phone=make_phone()), second_factor=False, method="phone")
+
+    client.post("/auth/email/confirm", {"code": code_in(mail, "old@example.com")})
+    return bob
+
+
+def test_code_begun_by_another_account_proves_nothing(people: People, client: Client, mail: httpx.Client) -> None:
+    bob = prove_as_another(people, client, mail)
+
+    assert addresses(bob) == ("right@example.com", [])
+
+
+def test_code_begun_by_another_account_proves_nothing_control(
+    people: People, client: Client, mail: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever is signed in is taken for whose code it is."""
+    monkeypatch.setattr("tenants.allauth_adapters._is_another", lambda request, user: False)
+
+    bob = prove_as_another(people, client, mail)
+
+    assert addresses(bob) == ("old@example.com", ["old@example.com"])
+
+
 @pytest.mark.parametrize(
     ("changes", "ends"),
     [
@@ -409,3 +439,24 @@ def test_password_stays_when_a_proved_address_is_changed(client: Client, mail: h
     client.post("/auth/email/confirm", {"code": code_in(mail, "new@example.com")})
 
     assert sign_in(Client(), "new@example.com", PASSWORD) == 302
+
+
+@pytest.mark.parametrize(
+    ("changes", "ends"),
+    [({"phone": "+972501234568"}, True), ({"phone": None}, True), ({"email": "also@example.com"}, False)],
+    ids=str,
+)
+def test_what_was_linked_with_a_number_ends_with_it(people: People, changes: dict[str, str | None], ends: bool) -> None:
+    """A thief of the number had linked their own Google and made a token."""
+    dora = make_user(phone="+972501234567")
+    SocialAccount.objects.create(user=dora, provider="google", uid="1")
+    soon = timezone.now() + timedelta(days=1)
+    create_personal_token(user=dora, name="Theirs", scopes=["rentals:view"], expires_at=soon)
+
+    known = {"email": None, "phone": dora.phone, "name": "", "language": "en", **changes}
+    if not known["email"] and not known["phone"]:
+        known["email"] = "right@example.com"
+    update_person(user=dora, **known, actor=people.erin)
+
+    assert SocialAccount.objects.exists() is not ends
+    assert PersonalToken.objects.get().in_force is not ends

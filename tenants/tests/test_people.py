@@ -2,14 +2,19 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from threading import Event
+from uuid import UUID
 
 import pytest
+from django.db import OperationalError, transaction
 from django.test import Client
 from django.utils import timezone
 
 from core.errors import InvalidInput, NotAllowed
 from core.models import StateChange
+from core.tests.race import race, race_each
 from tenants import access
+from tenants.enums import SHIPPED_PERMISSIONS, RoleCode
 from tenants.models import Grant, RefreshToken, Role, SignInLink, User
 from tenants.services import (
     create_person,
@@ -24,9 +29,11 @@ from tenants.services import (
     revoke_grant,
     update_person,
 )
+from tenants.services import people as service
+from tenants.services.roles import update_role
 from tenants.services.second_factor import reset_second_factor
 from tenants.services.sessions import issue_access_token, user_of_token
-from tenants.tests.factories import People, make_grant, make_user
+from tenants.tests.factories import People, make_branch, make_grant, make_people, make_user
 from tenants.tests.signing_in import sign_in
 
 pytestmark = pytest.mark.django_db
@@ -263,3 +270,67 @@ def test_chain_sees_the_grants_of_its_branches(people: People) -> None:
 
     assert set(seen) == {own, people.bob.grants.get()}
     assert (bool(people.bob.may("grants:view", own)), bool(people.bob.may("grants:view", strange))) == (True, False)
+
+
+@pytest.mark.parametrize("seeded_bug", [False, True], ids=["role first", "control-person first"])
+def test_role_is_given_while_it_is_changed(
+    transactional_db: None, seeded_bug: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who gives a role and who changes it lock the role before people; the other way round they wait for each other."""
+    people, branch = make_people(), make_branch()
+    role = Role.objects.get(code=RoleCode.CUSTOMER)
+    make_grant(user=people.dora, role=RoleCode.CUSTOMER, branch=people.branch)
+    if seeded_bug:
+        monkeypatch.setattr(service, "_hold_role", lambda code: Role.objects.get(code=code))
+    holds, rights_changed, changing = service.hold_person, access.rights_changed, Event()
+
+    def hold_and_wait(user_id: UUID) -> None:
+        holds(user_id)
+        changing.wait(1 if seeded_bug else 0.2)
+
+    def change_and_say(*users: UUID) -> None:
+        changing.set()
+        rights_changed(*users)
+
+    monkeypatch.setattr(service, "hold_person", hold_and_wait)
+    monkeypatch.setattr(access, "rights_changed", change_and_say)
+
+    answers = race_each(
+        [
+            lambda: grant_role(user=people.dora, role=RoleCode.CUSTOMER, branch=branch),
+            lambda: update_role(role=role, name="Guest", permissions=["carts:view"], actor=people.erin),
+        ]
+    )
+
+    assert any(isinstance(each, OperationalError) for each in answers) is seeded_bug, answers
+
+
+def test_closing_a_customer_waits_for_no_manager(transactional_db: None) -> None:
+    """The manager's role is locked only where a manager goes: or every closure would stand in one queue."""
+    people = make_people()
+
+    with transaction.atomic():
+        Role.objects.select_for_update(no_key=True).get(code=RoleCode.MANAGER)
+        answers = race(lambda: deactivate_person(user=people.dora, actor=people.erin), times=1)
+
+    assert answers == [None]
+
+
+def test_role_is_given_and_taken_where_one_gives_roles(people: People) -> None:
+    """Holding all that a role may is not enough: one must be allowed to give and take roles there."""
+    helper = make_user()
+    everything_but = [name for name in SHIPPED_PERMISSIONS["chain_manager"] if not name.startswith("grants:")]
+    role = Role.objects.create(code="deputy", name="Deputy", permissions=everything_but)
+    make_grant(user=helper, role="deputy", chain=people.chain)
+    plain = Role.objects.create(code="looker", name="Looker", permissions=["carts:view"])
+
+    with pytest.raises(NotAllowed):
+        grant_role(user=people.dora, role=plain.code, branch=people.branch, actor=helper)
+    given = grant_role(user=people.dora, role=plain.code, branch=people.branch, actor=people.bob)
+    with pytest.raises(NotAllowed):
+        revoke_grant(grant=given, actor=helper)
+
+    role.permissions = [*everything_but, "grants:add", "grants:delete"]
+    role.save()
+    revoke_grant(grant=given, actor=User.objects.get(pk=helper.pk))
+    assert not Grant.objects.filter(pk=given.pk).exists()

@@ -175,6 +175,7 @@ def test_taking_the_last_role_here_leads_back_to_the_list(shop: People) -> None:
         {"role": "manager", "place": "platform"},
         {"role": "support_access", "place": "chain"},
         {"role": "branch_manager", "place": "branch", "until": "2020-01-01"},
+        {"role": "branch_manager", "place": "branch", "until": "9999-12-31"},
     ],
 )
 def test_nobody_gives_more_than_they_hold_or_elsewhere_or_for_yesterday(shop: People, wrong: dict[str, str]) -> None:

@@ -433,6 +433,15 @@ def test_customer_without_a_second_factor_signs_in_again(people: People) -> None
     assert post(using(new), scopes=["rentals:view"]).status_code == 201
 
 
+def test_code_to_a_phone_alone_makes_none(people: People) -> None:
+    """Whoever has the number would have a key for a year."""
+    by_phone = issue_tokens(people.dora, second_factor=False, by_phone=True)
+    renewed = refresh_tokens(refresh=by_phone.refresh)
+
+    assert refused_for_lack_of_proof(using(by_phone.access), scopes=["rentals:view"])
+    assert refused_for_lack_of_proof(using(renewed.access), scopes=["rentals:view"])
+
+
 def test_customer_with_a_second_factor_gives_it(people: People) -> None:
     """Signed in by phone a moment ago, which asks for none."""
     secret = give_app(people.dora)

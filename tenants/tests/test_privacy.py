@@ -146,6 +146,14 @@ def test_staff_who_look_into_a_chain_are_out_once_erased(people: People, helper:
 # One's own page
 
 
+def test_more_downloads_than_an_hour_allows_are_told_to_wait(people: People, client: Client) -> None:
+    sign_in(client, people.dora, second_factor=False)
+
+    answers = [client.post(reverse("tenants:my-data-download")).status_code for _ in range(31)]
+
+    assert answers == [200] * 30 + [429]
+
+
 def sign_in_phone(client: Client, user: User) -> None:
     sign_in(client, user, second_factor=False, method="phone")
 

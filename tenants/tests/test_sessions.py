@@ -15,7 +15,7 @@ from core.tokens import sign
 from tenants.models import RefreshToken, User
 from tenants.selectors import branches_visible_to
 from tenants.services import end_access, issue_tokens, refresh_tokens, sessions, sign_out, sign_out_everywhere
-from tenants.services.sessions import SignedOut, TokenPair, began_at, issue_access_token, user_of_token
+from tenants.services.sessions import SignedOut, TokenPair, issue_access_token, proved_at, user_of_token
 from tenants.tests.factories import People, make_grant, make_people, make_phone, make_user
 from tenants.tests.signing_in import sign_in
 
@@ -207,11 +207,11 @@ def test_access_token_tells_when_its_bearer_signed_in(people: People, refreshed:
     for _ in range(refreshed):
         pair = refresh_tokens(refresh=pair.refresh)
 
-    found = began_at(pair.access)
+    found = proved_at(pair.access)
 
     assert found is not None
     assert abs(timezone.now() - timedelta(minutes=30) - found) < timedelta(minutes=1)
-    assert began_at("x") is None
+    assert proved_at("x") is None
 
 
 def test_access_token_dies_with_its_family(people: People) -> None:

@@ -1,11 +1,12 @@
-"""Changing branches."""
+"""Changing branches, and deleting chains."""
 
 import pytest
+from django.utils import timezone
 
-from core.errors import InvalidInput, NotAllowed
-from tenants.models import Branch
-from tenants.services.shops import update_branch
-from tenants.tests.factories import People
+from core.errors import DomainError, InvalidInput, NotAllowed
+from tenants.models import Branch, Grant, SupportAccess
+from tenants.services.shops import delete_chain, update_branch
+from tenants.tests.factories import People, make_chain, make_grant, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -33,3 +34,16 @@ def test_levels_of_topics_stay(people: People, field: str) -> None:
         update_branch(branch=people.branch, actor=people.erin, **{field: getattr(people.strange_branch, field)})
 
     assert getattr(Branch.objects.get(pk=people.branch.pk), field) == getattr(people.branch, field)
+
+
+def test_chain_that_support_looked_into_stays(people: People) -> None:
+    """What was looked at is kept; nobody loses a role over the try."""
+    chain, helper = make_chain(), make_user()
+    make_grant(user=helper, role="chain_manager", chain=chain)
+    now = timezone.now()
+    SupportAccess.objects.create(staff=people.erin, chain=chain, reason="a call", ends_at=now, ended_at=now)
+
+    with pytest.raises(DomainError, match="Support looked"):
+        delete_chain(chain=chain, actor=people.erin)
+
+    assert Grant.objects.filter(chain=chain).count() == 1

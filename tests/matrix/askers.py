@@ -72,6 +72,7 @@ class Asker:
     read_only: bool = False
     browses: bool = True
     one_factor: bool = False
+    scoped: bool = False
     acting: bool = False
     everywhere: frozenset[str] = frozenset()
     # Addresses that are open to them beyond what is open to everybody: who may know of every chain.
@@ -249,6 +250,7 @@ def personal_token(world: World) -> Asker:
         place=CHAIN,
         user=user,
         browses=False,
+        scoped=True,
     )
 
 

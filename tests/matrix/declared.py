@@ -2,15 +2,16 @@
 
 Words: `anybody`; `flow` (part of signing in: where it leads depends on how far one is); `person` (signed in, by
 whatever way); `self` (signed in as oneself, for one's own account; pages may ask to prove it first); `staff`;
-`device` (with its own token); `renter` (a customer of the branch); `owner` (whose rental it is); or a permission,
-which holds on things of a branch unless `@chain` or `@platform` says where it is needed. `|` means that one is
-enough. A permission of a list says who may open it, which may show nothing.
+`device` (with its own token); `renter` (a customer of the branch); `owner` (whose rental it is); `renting` (a person,
+but no program whose token does not carry it); or a permission, which holds on things of a branch unless `@chain` or
+`@platform` says where it is needed. `|` means that one is enough. A permission of a list says who may open it, which
+may show nothing.
 """
 
 from dataclasses import dataclass
 
 ANYBODY, FLOW, PERSON, SELF = "anybody", "flow", "person", "self"
-STAFF, DEVICE, RENTER, OWNER = "staff", "device", "renter", "owner"
+STAFF, DEVICE, RENTER, OWNER, RENTING = "staff", "device", "renter", "owner", "renting"
 GET, POST, PUT, PATCH, DELETE = "GET", "POST", "PUT", "PATCH", "DELETE"
 FLOWS = {GET: FLOW, POST: FLOW}
 
@@ -154,7 +155,7 @@ REST: dict[str, dict[str, str]] = {
     "api-chain-telemetry": {GET: "chains:view@chain"},
     "api-cart-list": {GET: "branches:view | renter"},
     "api-cart-detail": {GET: "carts:view | renter"},
-    "api-cart-assign": {POST: PERSON},
+    "api-cart-assign": {POST: RENTING},
     "api-cart-return": {POST: "rentals:return | owner"},
     "api-rental-active": {GET: "branches:view | renter"},
     "api-rental-history": {GET: "branches:view | renter"},

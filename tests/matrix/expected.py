@@ -94,6 +94,7 @@ def fits(asker: Asker, word: str) -> bool:
         declared.DEVICE: asker.device is not None,
         declared.RENTER: asker.renter,
         declared.OWNER: asker.owner,
+        declared.RENTING: asker.known and not asker.scoped,
     }[word]
 
 
