@@ -47,7 +47,7 @@ WINDOW_S = 60
 ADDRESS = "address"
 UNCOUNTED = ("/healthz", settings.STATIC_URL)
 # Writing there is trying to get in. Leaving and shutting others out is not, and must work without Redis too.
-SIGN_IN = re.compile(r"/auth/(?!sign-out|leave$|sessions/|tokens/)|/api/auth/(?!logout|tokens/)")
+SIGN_IN = re.compile(r"/auth/(?!sign-out|leave$|sessions/|tokens/[^/]+/revoke$)|/api/auth/(?!logout|tokens/)")
 # Its GET is where a sign-in ends.
 SIGN_IN_BY_GET = re.compile(r"/auth/google/callback")
 OF_DEVICES = re.compile(r"/api/devices/(register|([^/]+/)?(heartbeat|token))$")

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from io import StringIO
 from pathlib import Path
 
 import httpx
 import pytest
+from django.core.management import call_command
 from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
@@ -137,3 +139,12 @@ def test_sweep_goes_on_past_somebody_who_can_not_be_erased(monkeypatch: pytest.M
 
     assert sweep_retention() == 1
     assert (is_known(busy), is_known(gone)) == (True, False)
+
+
+def test_command_forgets_what_was_kept_long_enough() -> None:
+    stranger, told = make_old_user(), StringIO()
+
+    call_command("apply_retention", stdout=told)
+
+    assert not is_known(stranger)
+    assert "kept long enough" in told.getvalue()

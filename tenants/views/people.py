@@ -180,7 +180,10 @@ def _person_page(request: HttpRequest, found: User, form: Form, *, problem: str 
     context = {
         **_row(shown, directory.contacts(asker, [found])),
         "itself": itself,
-        "grants": [{"grant": grant, "may_take": _may_take(asker, grant)} for grant in shown.seen_grants],
+        "grants": [
+            {"grant": grant, "may_take": _may_take(asker, grant), "is_way_in": grant.role.code not in NO_WAY_IN}
+            for grant in shown.seen_grants
+        ],
         "may_give": access.may(asker, GIVES) and found.is_active,
         "may_act": not itself and found.is_active and access.may_act_as(asker, found),
         "may_explain": itself or access.may(asker, "grants:view"),

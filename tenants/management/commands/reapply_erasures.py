@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
-from core.privacy import run_retention
 from tenants.services import reapply_erasures
 
 
@@ -15,5 +15,4 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.stdout.write(f"people who had come back: {reapply_erasures()}")
-        for name, forgotten in run_retention().items():
-            self.stdout.write(f"kept long enough, {name}: {forgotten}")
+        call_command("apply_retention", stdout=self.stdout)
