@@ -39,6 +39,7 @@ _SHOP = "of a shop"
 _THING = "of a thing or a setting"
 _BY_ID = "who did it, by id"
 NOT_PERSONAL = {
+    "tenants.refreshtoken.by_phone": "a yes or a no",
     "tenants.chain.name": _SHOP,
     "tenants.branch.name": _SHOP,
     "tenants.branch.address": _SHOP,
