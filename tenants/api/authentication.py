@@ -27,7 +27,7 @@ def bearer_token(request: Request) -> str | None:
 
 
 class BearerAuthentication(BaseAuthentication):
-    """An access token or a personal token. A header that holds anything else is refused, never ignored."""
+    """An access token or a personal token. A bearer that is neither is refused; other schemes say nothing here."""
 
     def authenticate(self, request: Request) -> tuple[User, str] | None:
         token = bearer_token(request)
