@@ -79,13 +79,22 @@ class RequesterMiddleware:
             limit_session(request.session, access.person(signed_in))
             _note_session(request, access.person(signed_in))
             refusal = (_meant_as_another(request) if dropped else None) or _refusal(request, user)
-            return refusal or self.get_response(request)
+            response = refusal or self.get_response(request)
+            _forget_what_ended(request)
+            return response
 
 
 def _signed_in(request: HttpRequest) -> Requester:
     """Without the lazy object that Django puts around them: services ask people for their type."""
     user: object = request.user
     return get_user(request) if isinstance(user, SimpleLazyObject) else request.user
+
+
+def _forget_what_ended(request: HttpRequest) -> None:
+    """A session that the request itself ended is not written back: Django would answer 400 to what was done."""
+    session = request.session
+    if session.modified and session.session_key and not session.exists(session.session_key):
+        session.flush()
 
 
 def _meant_as_another(request: HttpRequest) -> HttpResponse | None:

@@ -292,6 +292,26 @@ def test_person_is_made_without_a_password(client: Client, erin: User) -> None:
     assert [grant.role.code for grant in made.grants.all()] == ["chain_manager"]
 
 
+@pytest.mark.parametrize("seeded_bug", [False, True], ids=["forgotten", "control-written back"])
+def test_own_new_address_is_saved_and_signs_out(
+    client: Client, erin: User, seeded_bug: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The session it came in by ends with it, though this request has noted there that it was used."""
+    if seeded_bug:
+        monkeypatch.setattr("tenants.middleware._forget_what_ended", lambda request: None)
+    session = client.session
+    session["seen_at"] = 0
+    session.save()
+    management = {"grants-TOTAL_FORMS": "0", "grants-INITIAL_FORMS": "0"}
+
+    answer = client.post(_page(erin), {"email": "new@example.com", "phone": "", "language": "en", **management})
+
+    assert User.objects.get(pk=erin.pk).email == "new@example.com"
+    assert answer.status_code == (400 if seeded_bug else 302)
+    if not seeded_bug:
+        assert client.get("/admin/").status_code == 302
+
+
 def test_sign_in_link_works_once(client: Client, erin: User) -> None:
     person = make_user()
 
