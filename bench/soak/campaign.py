@@ -19,6 +19,7 @@ from .faults import Fault
 from .oracle import Oracle
 from .people import People
 from .pi import Pi
+from .quiet import quiet
 from .wire import Wire
 from .world import World
 
@@ -65,7 +66,7 @@ def run_chapter(
     with ExitStack() as stack:
         world = World(f"{seed}/{number}")
         stack.enter_context(_same_ids_each_time(world.random.getrandbits(64)))
-        stack.enter_context(_quiet())
+        stack.enter_context(quiet(logging.CRITICAL))  # both sides log every fault
         if broken:
             stack.enter_context(BREAKS[broken]())
         disks = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="disks-", dir=folder)))
@@ -167,14 +168,3 @@ def _same_ids_each_time(seed: int) -> Iterator[None]:
     random = Random(seed)
     with patch.object(uuid, "os", SimpleNamespace(urandom=random.randbytes)):
         yield
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Both sides log every fault; here they are the normal case."""
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logging.disable(before)

@@ -9,7 +9,6 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from ipaddress import IPv4Address
@@ -23,6 +22,8 @@ from devices import services
 from devices.enums import DeviceState
 from devices.models import Device, EnrolmentCode, KnownMac, Presence
 from tenants.models import Branch, Chain
+
+from .quiet import quiet
 
 SIGNS = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
 PROXY = "10.99.0.1"
@@ -65,7 +66,7 @@ def attack(number: int, *, seed: int) -> Attack:
     found = Attack()
     addresses = _addresses(random)
     before, started = rows(), time.monotonic()
-    with override_settings(TRUSTED_PROXIES=[PROXY]), _quiet():
+    with override_settings(TRUSTED_PROXIES=[PROXY]), quiet(logging.WARNING):  # each refusal is logged
         for _ in range(number):
             body = _registration(random, shops, found.tried)
             response = client.post(
@@ -153,14 +154,3 @@ def _addresses(random: Random) -> Iterator[str]:
 def _answer(status: int, content: bytes) -> str:
     kind = json.loads(content).get("type", "") if status >= 400 else ""
     return f"{status} {str(kind).rpartition(':')[2]}".strip()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Each refusal is logged; here they are the normal case."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(before)

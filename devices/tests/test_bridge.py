@@ -321,30 +321,36 @@ def miss_wake_ups(monkeypatch: pytest.MonkeyPatch, rights_every_s: float) -> lis
     return missed
 
 
-def test_revoked_device_is_thrown_off_when_the_wake_up_is_lost(
+Revoke = Callable[[float], FakePi]
+
+
+@pytest.fixture
+def revoke_unheard(
     shop: tuple[Device, Cart], start_bridge: StartBridge, start_pi: StartPi, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    missed = miss_wake_ups(monkeypatch, rights_every_s=0.5)
-    start_bridge()
-    pi = start_pi(shop[0])
+) -> Revoke:
+    """Revoke a connected device while its wake-up is lost and all rights are brought in line each so many seconds."""
 
-    services.revoke_device(device=Device.objects.get(pk=shop[0].pk), actor=make_user())
+    def revoke(rights_every_s: float) -> FakePi:
+        missed = miss_wake_ups(monkeypatch, rights_every_s=rights_every_s)
+        start_bridge()
+        pi = start_pi(shop[0])
+        services.revoke_device(device=Device.objects.get(pk=shop[0].pk), actor=make_user())
+        wait_for(lambda: shop[0].pk in missed, "the wake-up that is not heard")
+        return pi
 
-    assert pi.ended.wait(10)
-    assert shop[0].pk in missed
+    return revoke
+
+
+def test_revoked_device_is_thrown_off_when_the_wake_up_is_lost(revoke_unheard: Revoke) -> None:
+    assert revoke_unheard(0.5).ended.wait(10)
 
 
 def test_revoked_device_is_thrown_off_when_the_wake_up_is_lost_control(
-    shop: tuple[Device, Cart], start_bridge: StartBridge, start_pi: StartPi, monkeypatch: pytest.MonkeyPatch
+    shop: tuple[Device, Cart], revoke_unheard: Revoke
 ) -> None:
     """Were all rights not brought in line now and then, it would stay."""
-    missed = miss_wake_ups(monkeypatch, rights_every_s=3600.0)
-    start_bridge()
-    pi = start_pi(shop[0])
+    pi = revoke_unheard(3600.0)
 
-    services.revoke_device(device=Device.objects.get(pk=shop[0].pk), actor=make_user())
-
-    wait_for(lambda: shop[0].pk in missed, "the wake-up that is not heard")
     assert pi.subscribe(device_topic(shop[0], "commands"))
     assert not pi.ended.is_set()
 
